@@ -1,0 +1,151 @@
+"""What came back from a look: plain numpy arrays in the order of the examples. No torch here, so that
+probes can be tested on hand-made arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sft_probe.data.examples import Example
+from sft_probe.observe.needs import (
+    Benchmark,
+    Generations,
+    Need,
+    Scores,
+    States,
+    TokenDivergence,
+    Weights,
+)
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoresSeen:
+    """`Scores`: n examples. Log-likelihoods are sums over tokens, in nats."""
+
+    examples: tuple[Example, ...]
+    target_logprob: Floats  # (n,)
+    target_tokens: Ints  # (n,) tokens of the target, end-of-turn token included for chat examples
+    target_greedy: Bools  # (n,) every target token is the argmax
+    choice_logprob: tuple[Floats, ...]  # n arrays (n_choices,), end-of-turn token not included
+    choice_tokens: tuple[Ints, ...]  # n arrays (n_choices,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationsSeen:
+    """`Generations`: n greedy answers."""
+
+    examples: tuple[Example, ...]
+    texts: tuple[str, ...]  # special tokens removed, not stripped
+    n_tokens: Ints  # (n,) generated tokens, the stop token included
+    stopped: Bools  # (n,) a stop token was generated before the limit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenDivergenceSeen:
+    """`TokenDivergence`: one entry per scored token, t tokens over n examples. All in nats, fp32 softmax."""
+
+    examples: tuple[Example, ...]
+    example: Ints  # (t,) index into examples
+    position: Ints  # (t,) 0 is the first scored (answer) token
+    token: tuple[str, ...]  # (t,) forced token as text; special tokens by their name
+    kl_tuned_base: Floats  # (t,) KL(tuned || base)
+    kl_base_tuned: Floats  # (t,) KL(base || tuned)
+    base_rank: Ints  # (t,) 1 + number of tokens the base likes better than the tuned model's argmax
+    base_ties: Ints  # (t,) other tokens with exactly the base probability of that argmax
+    entropy_tuned: Floats  # (t,)
+    entropy_base: Floats  # (t,)
+    logprob_tuned: Floats  # (t,) of the forced token
+    logprob_base: Floats  # (t,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatesSeen:
+    """`States`: m sampled token positions."""
+
+    examples: tuple[Example, ...]
+    example: Ints  # (m,)
+    position: Ints  # (m,) token index within the sequence
+    layers: tuple[int, ...]  # 0 = embedding, 1..L = blocks
+    states: NDArray[np.float32]  # (len(layers), m, hidden)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightDelta:
+    """One weight tensor: base values and what training added, both fp32 on the CPU.
+
+    For LoRA `delta` is (alpha / r) B A, and `factors` holds (alpha / r * B, A), so that spectra need
+    no dense decomposition.
+    """
+
+    name: str  # full parameter name of the base model
+    layer: int  # 0 embedding, 1..L block, L + 1 final norm and unembedding
+    module: str  # "attention", "mlp", "norm", "embedding", "unembedding", "other"
+    base: NDArray[np.float32]
+    delta: NDArray[np.float32]
+    factors: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightsSeen:
+    """`Weights`: deltas are made one at a time by `iterate`, so memory holds one tensor."""
+
+    iterate: Callable[[], Iterator[WeightDelta]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarkItem:
+    """One document of one lm-eval task."""
+
+    task: str
+    item: str
+    cluster: str
+    metric: str  # lm-eval's name, e.g. "acc", "exact_match"
+    value: float
+    margin: float  # log-likelihood of the right choice minus the best wrong one; NaN if not a choice
+    prompt: str
+    prediction: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarkSeen:
+    """`Benchmark`: per-document rows and lm-eval's own aggregates."""
+
+    items: tuple[BenchmarkItem, ...]
+    aggregates: dict[str, dict[str, float]]  # task -> metric -> value
+
+
+Observation = ScoresSeen | GenerationsSeen | TokenDivergenceSeen | StatesSeen | WeightsSeen | BenchmarkSeen
+
+
+class Observed:
+    """Observations of one model by need. Asking for what was not declared is a KeyError."""
+
+    def __init__(self, observations: Mapping[Need, Observation]) -> None:
+        self._observations = dict(observations)
+
+    @overload
+    def __getitem__(self, need: Scores) -> ScoresSeen: ...
+    @overload
+    def __getitem__(self, need: Generations) -> GenerationsSeen: ...
+    @overload
+    def __getitem__(self, need: TokenDivergence) -> TokenDivergenceSeen: ...
+    @overload
+    def __getitem__(self, need: States) -> StatesSeen: ...
+    @overload
+    def __getitem__(self, need: Weights) -> WeightsSeen: ...
+    @overload
+    def __getitem__(self, need: Benchmark) -> BenchmarkSeen: ...
+    def __getitem__(self, need: Need) -> Observation:
+        return self._observations[need]
+
+    def __contains__(self, need: Need) -> bool:
+        return need in self._observations

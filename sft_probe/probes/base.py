@@ -1,0 +1,44 @@
+"""The protocol of a probe, and what it is handed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol, runtime_checkable
+
+from sft_probe.observe.needs import Need
+from sft_probe.observe.observations import Observed
+from sft_probe.schema import Measurements
+
+Axis = Literal["what", "when", "where", "cost", "how sure"]
+__all__ = ["About", "Axis", "CostClass", "Observed", "Probe"]
+
+CostClass = Literal["weights only", "forward", "generation", "benchmark"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What a probe says of itself; printed by `sft-probe ls probes`, the report and docs/probes.md."""
+
+    question: str  # one plain sentence that ends with a question mark
+    axis: Axis
+    source: str  # paper
+    null: str  # what the numbers look like when fine-tuning did nothing
+    blind_spots: str
+    cost: CostClass
+    version: int = 1
+
+
+@runtime_checkable
+class Probe(Protocol):
+    """A frozen dataclass whose fields are all its options. It never runs a model."""
+
+    name: ClassVar[str]
+    about: ClassVar[About]
+
+    def needs(self) -> tuple[Need, ...]:
+        """What it must see. Equal needs of several probes are looked at once."""
+        ...
+
+    def measure(self, seen: Observed, base: Observed) -> Measurements:
+        """Judge a model (`seen`) against its base (`base`). Pure: same input, same rows."""
+        ...
