@@ -1,0 +1,121 @@
+"""`ProbeHost`: the one callback that looks at a model while any Hugging Face `Trainer` trains it.
+
+Looking changes nothing: the observer borrows the model without gradients, in eval mode, on a forked
+random state, and gives it back as it was, so the weights after N steps are bit-identical with and
+without probes (`tests/train/test_host.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from transformers import TrainerCallback
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import TrainerControl, TrainerState, TrainingArguments
+
+    from sft_probe.probes.battery import Battery
+    from sft_probe.schema import Measurements
+
+
+class Sink(Protocol):
+    """Where rows go. `store.RunWriter` is one."""
+
+    def append(self, step: int, probe: str, measurements: Measurements) -> None:
+        """Keep what one probe said at one step."""
+        ...
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Keep one line of the training log."""
+        ...
+
+
+def _nothing(step: int, probe: str) -> None:
+    """Default for `on_activity`."""
+
+
+class ProbeHost(TrainerCallback):  # type: ignore[misc]  # transformers ships no types for it
+    """Run a battery of probes at step 0, at the scheduled steps and when training ends.
+
+    battery: the probes and the observer they share.
+    steps: global steps at which to look; step 0 and the last step are always looked at.
+    sink: receives every row.
+    ends_only: names of probes that look only at step 0 and at the end.
+    on_activity: called with (step, probe) before each look and with (step, "training") at each step.
+    """
+
+    def __init__(
+        self,
+        battery: Battery,
+        steps: Collection[int],
+        sink: Sink,
+        *,
+        ends_only: Collection[str] = (),
+        on_activity: Callable[[int, str], None] = _nothing,
+    ) -> None:
+        self._battery = battery
+        self._steps = frozenset(steps)
+        self._sink = sink
+        self._ends_only = frozenset(ends_only)
+        self._on_activity = on_activity
+        self._looked_at: int | None = None
+
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: nn.Module,
+        **rest: Any,
+    ) -> None:
+        """Look before the first step."""
+        self._look(model, state.global_step, at_end=True)
+
+    def on_step_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: nn.Module,
+        **rest: Any,
+    ) -> None:
+        """Look if this step is on the schedule; the last step is left to `on_train_end`."""
+        self._on_activity(state.global_step, "training")
+        if state.global_step in self._steps and state.global_step < state.max_steps:
+            self._look(model, state.global_step, at_end=False)
+
+    def on_train_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: nn.Module,
+        **rest: Any,
+    ) -> None:
+        """Look at the finished model, with all probes, unless this very step was looked at so."""
+        if self._looked_at != state.global_step:
+            self._look(model, state.global_step, at_end=True)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Mapping[str, Any] | None = None,
+        **rest: Any,
+    ) -> None:
+        """Keep the trainer's own numbers (loss, learning rate, gradient norm, token accuracy)."""
+        numbers = {k: float(v) for k, v in (logs or {}).items() if isinstance(v, int | float)}
+        self._sink.log(state.global_step, numbers)
+
+    def _look(self, model: nn.Module, step: int, *, at_end: bool) -> None:
+        skipped = frozenset[str]() if at_end else self._ends_only
+        looks = self._battery.measure(
+            model, skip=skipped, on_probe=lambda probe: self._on_activity(step, probe)
+        )
+        for probe, measurements in looks.items():
+            self._sink.append(step, probe, measurements)
+        if at_end:
+            self._looked_at = step

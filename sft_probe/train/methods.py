@@ -1,0 +1,60 @@
+"""Ways to make a base model trainable: frozen dataclasses registered under `sft_probe.methods`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedModel
+
+
+class Method(Protocol):
+    """A frozen dataclass whose fields are all its options."""
+
+    name: ClassVar[str]
+
+    def adapt(self, model: PreTrainedModel) -> PreTrainedModel | PeftModel:
+        """Set what is trainable in `model`, a copy of the base that the caller owns, and return it."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Full:
+    """Every weight is trained."""
+
+    name: ClassVar[str] = "full"
+
+    def adapt(self, model: PreTrainedModel) -> PreTrainedModel:
+        """All parameters require gradients."""
+        return model.requires_grad_(True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lora:
+    """Low-rank adapters beside frozen weights (Hu et al. 2021, arXiv 2106.09685), through peft."""
+
+    name: ClassVar[str] = "lora"
+    r: int = 8
+    lora_alpha: int = 16
+    lora_dropout: float = 0.0
+    target_modules: str | list[str] = "all-linear"  # every linear layer but the unembedding
+    use_rslora: bool = False
+    bias: Literal["none", "all", "lora_only"] = "none"
+
+    def adapt(self, model: PreTrainedModel) -> PeftModel:
+        """The base stays frozen; only adapters require gradients. Draws from torch's global generator."""
+        from peft import LoraConfig, TaskType, get_peft_model
+
+        config = LoraConfig(
+            task_type=TaskType.CAUSAL_LM,
+            r=self.r,
+            lora_alpha=self.lora_alpha,
+            lora_dropout=self.lora_dropout,
+            target_modules=self.target_modules,
+            use_rslora=self.use_rslora,
+            bias=self.bias,
+        )
+        adapted: PeftModel = get_peft_model(model, config)
+        return adapted

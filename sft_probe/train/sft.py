@@ -1,0 +1,133 @@
+"""The recipe: fine-tune a copy of the base on one arm, with callbacks attached. Reads top to bottom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sft_probe.data.chat import to_trl_row
+from sft_probe.data.mix import mix_replay
+from sft_probe.errors import SpecError, nearest
+from sft_probe.models.load import LoadedModel, fresh_copy
+from sft_probe.registry import load
+from sft_probe.study.spec import ArmSpec, TrainingSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from datasets import Dataset as Table
+    from transformers import PreTrainedModel, TrainerCallback
+    from trl import SFTConfig
+
+    from sft_probe.data.examples import DataSets
+    from sft_probe.train.methods import Method
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmRun:
+    """One arm with one seed, its settings resolved. max_length: tokens; longer rows are cut at the end."""
+
+    arm: ArmSpec
+    training: TrainingSpec
+    seed: int
+    max_length: int | None = None
+    report_to: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedArm:
+    """A finished model and what training it took."""
+
+    model: PreTrainedModel
+    trainable_parameters: int
+    total_parameters: int
+    train_rows: int
+    metrics: dict[str, float]  # the trainer's own: train_runtime in seconds, train_loss in nats per token, …
+
+
+def run_sft(
+    run: ArmRun,
+    base: LoadedModel,
+    data: DataSets,
+    scratch: Path,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> TrainedArm:
+    """Fine-tune a fresh copy of `base` through TRL's `SFTTrainer`. The base itself is never touched.
+
+    data: must hold "train", and the replay set if the arm has one. scratch: folder for the trainer's files.
+    """
+    from transformers import set_seed
+    from trl import SFTTrainer
+
+    set_seed(run.seed)  # adapters draw their first weights before the trainer seeds itself
+    model = make_method(run.arm).adapt(fresh_copy(base))
+    rows = training_rows(run, base, data)
+    trainer = SFTTrainer(
+        model,
+        args=trainer_arguments(run, scratch),
+        train_dataset=rows,
+        processing_class=base.tokenizer,
+        callbacks=list(callbacks),
+    )
+    result = trainer.train()
+    return TrainedArm(
+        model=trainer.model,
+        trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        total_parameters=sum(p.numel() for p in base.model.parameters()),
+        train_rows=len(rows),
+        metrics={name: float(value) for name, value in result.metrics.items()},
+    )
+
+
+def make_method(arm: ArmSpec) -> Method:
+    """The arm's method with its options checked by name.
+
+    Raises: UnknownComponent for the method, SpecError for an option.
+    """
+    kind = load("methods", arm.method)
+    known = [f.name for f in fields(kind)]
+    for option in arm.method_options:
+        if option not in known:
+            raise SpecError(
+                f"method '{arm.method}' has no option '{option}'.",
+                field="method_options",
+                remedy=nearest(option, known) if known else f"'{arm.method}' has no options.",
+            )
+    method: Method = kind(**arm.method_options)
+    return method
+
+
+def training_rows(run: ArmRun, base: LoadedModel, data: DataSets) -> Table:
+    """Tokenised rows with labels: the train set, with replayed text mixed in where the arm asks for it."""
+    from datasets import Dataset as Table
+
+    def rows_of(name: str) -> list[dict[str, list[int]]]:
+        return [
+            to_trl_row(example, base.tokenizer, max_length=run.max_length, loss_on=run.training.loss_on)
+            for example in data[name]
+        ]
+
+    rows = rows_of("train")
+    if replay := run.arm.regulariser.replay:
+        rows = mix_replay(rows, rows_of(replay.dataset), replay.fraction, run.seed)
+    return Table.from_list(rows)
+
+
+def trainer_arguments(run: ArmRun, scratch: Path) -> SFTConfig:
+    """The run's settings as TRL's. Rows arrive tokenised with labels, so TRL prepares nothing."""
+    from trl import SFTConfig
+
+    return SFTConfig(
+        output_dir=str(scratch),
+        seed=run.seed,
+        data_seed=run.seed,
+        report_to=list(run.report_to) or "none",
+        logging_steps=max(1, run.training.max_steps // 50),
+        save_strategy="no",
+        disable_tqdm=True,
+        max_length=None,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        remove_unused_columns=False,
+        **run.training.model_dump(exclude={"loss_on"}),
+    )
