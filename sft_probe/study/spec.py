@@ -33,13 +33,15 @@ class DataSpec(Spec):
     """
 
     train: str
-    test: str
+    test: str | None = None  # without it, `test_size` of the training rows are held out
+    test_size: float = Field(default=0.1, gt=0, lt=1)
     others: dict[str, str] = Field(default_factory=dict)
     format: str = "auto"
     max_train_rows: int | None = Field(default=None, ge=1)
     max_test_rows: int | None = Field(default=None, ge=1)
     max_length: int = Field(default=256, ge=8)
     allow: tuple[str, ...] = ()  # audit findings that do not stop the run, by code
+    include_path: tuple[str, ...] = ()  # folders with lm-eval task YAML, beside those of the planted world
     chat_template: str | None = None  # Jinja text or file for a tokenizer that has none
 
 
@@ -113,3 +115,4 @@ class StudySpec(Spec):
     probes: tuple[ProbeSpec, ...]
     schedule: ScheduleSpec = ScheduleSpec()
     report_to: tuple[str, ...] = ()
+    save_model: bool = False  # keep every arm's weights under runs/<run>/model

@@ -1,0 +1,156 @@
+"""Run a study on this machine: the base once, then arm after arm and seed after seed. A rerun resumes."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import asdict
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from sft_probe.execute.prepare import Prepared, prepare
+from sft_probe.store.documents import write_study
+from sft_probe.store.runs import BASE, RunStore, RunWriter
+from sft_probe.study.arms import Job, jobs, resolve
+from sft_probe.study.progress import Progress, Silent
+from sft_probe.study.schedule import probe_steps
+from sft_probe.study.yaml import dump_study
+from sft_probe.train.host import ProbeHost
+from sft_probe.train.sft import ArmRun, make_method, run_sft
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sft_probe.study.spec import StudySpec
+
+LOOK_UNITS = 12  # one look at a model costs about as much as this many training steps; steers only the bar
+
+
+def run_study(spec: StudySpec, *, progress: Progress | None = None, force: bool = False) -> Prepared:
+    """Measure the base and train every arm with every seed, keeping rows as they come.
+
+    Finished runs whose settings, data and base are unchanged are left as they are, unless `force`.
+    Raises: InputError before any compute if something given cannot be used.
+    """
+    progress = progress or Silent()
+    for arm in spec.arms.values():
+        make_method(arm)
+    write_study(spec.output_dir, dump_study(spec))
+    prepared = prepare(spec)
+    for finding in prepared.findings:
+        if finding.severity != "info":
+            progress.note(finding.message)
+    store, todo = RunStore(spec.output_dir), jobs(spec)
+    progress.note(f"device: {prepared.base.device}")
+    progress.start(LOOK_UNITS + sum(_units(spec, job) for job in todo))
+    try:
+        _run_base(spec, prepared, store, progress, force=force)
+        for job in todo:
+            if not force and store.finished(job.run_id, _digest(job, prepared)):
+                progress.note(f"{job.run_id}: finished before, kept")
+                progress.advance(_units(spec, job))
+            else:
+                _run_job(spec, job, prepared, store, progress)
+    finally:
+        progress.close()
+    return prepared
+
+
+def _run_base(
+    spec: StudySpec, prepared: Prepared, store: RunStore, progress: Progress, *, force: bool
+) -> None:
+    """Look once at the untouched base; its rows are the run `base`, step 0."""
+    digest = _digest(Job(arm=BASE, seed=0, run_id=BASE, digest=jobs(spec)[0].digest), prepared)
+    if force or not store.finished(BASE, digest):
+        config = {"arm": BASE, "seed": 0, "digest": digest, "label": "base model"}
+        with store.open_run(BASE, config=config, environment=prepared.environment) as writer:
+            battery = prepared.battery()
+            found = battery.measure(
+                prepared.base.model, on_probe=lambda probe: progress.activity(BASE, 0, 0, probe)
+            )
+            for probe, measurements in found.items():
+                writer.append(0, probe, measurements)
+            _finish(writer, prepared, battery.seconds)
+    progress.advance(LOOK_UNITS)
+
+
+def _run_job(spec: StudySpec, job: Job, prepared: Prepared, store: RunStore, progress: Progress) -> None:
+    """Train one arm with one seed while the battery looks, and leave a finished run in the store."""
+    arm, training, battery = spec.arms[job.arm], resolve(spec, job.arm), prepared.battery()
+    config = {
+        "arm": job.arm,
+        "seed": job.seed,
+        "digest": _digest(job, prepared),
+        "label": arm.label or job.arm,
+        "method": arm.method,
+        "method_options": dict(arm.method_options),
+        "regulariser": arm.regulariser.model_dump(),
+        "training": training.model_dump(),
+        "base": spec.base.model_dump(),
+        "data": spec.data.model_dump(),
+        "probes": {probe.name: asdict(probe) for probe in prepared.probes},  # type: ignore[call-overload]
+    }
+    with store.open_run(job.run_id, config=_plain(config), environment=prepared.environment) as writer:
+        scratch = writer.folder / "trainer"
+        host = ProbeHost(
+            battery,
+            probe_steps(spec.schedule, training.max_steps),
+            writer,
+            ends_only=spec.schedule.ends_only,
+            on_activity=_reporter(job, progress),
+        )
+        run = ArmRun(
+            arm=arm,
+            training=training,
+            seed=job.seed,
+            max_length=spec.data.max_length,
+            report_to=spec.report_to,
+        )
+        start = time.perf_counter()
+        trained = run_sft(run, prepared.base, prepared.data, scratch, callbacks=(host,))
+        elapsed = time.perf_counter() - start
+        writer.note(
+            trainable_parameters=trained.trainable_parameters, total_parameters=trained.total_parameters
+        )
+        if spec.save_model:
+            trained.model.save_pretrained(writer.folder / "model")
+            prepared.base.tokenizer.save_pretrained(writer.folder / "model")
+        shutil.rmtree(scratch, ignore_errors=True)
+        _finish(writer, prepared, battery.seconds | {"training": elapsed - sum(battery.seconds.values())})
+
+
+def _finish(writer: RunWriter, prepared: Prepared, seconds: dict[str, float]) -> None:
+    for activity, spent in seconds.items():
+        writer.spent(activity, spent)
+    writer.note(device=str(prepared.base.device))
+    writer.finish()
+
+
+def _reporter(job: Job, progress: Progress) -> Callable[[int, str], None]:
+    """Tell the progress bar what is going on: a training step is one unit, a look is `LOOK_UNITS`."""
+
+    def report(step: int, what: str) -> None:
+        progress.activity(job.arm, job.seed, step, what)
+        progress.advance({"training": 1, "look": LOOK_UNITS}.get(what, 0))
+
+    return report
+
+
+def _units(spec: StudySpec, job: Job) -> int:
+    steps = resolve(spec, job.arm).max_steps
+    return steps + LOOK_UNITS * len(probe_steps(spec.schedule, steps))
+
+
+def _digest(job: Job, prepared: Prepared) -> str:
+    """The job's settings together with the content of base and data: all that decides its numbers."""
+    data = "".join(prepared.data[name].digest for name in sorted(prepared.data))
+    return sha256("\n".join((job.digest, prepared.base.digest, data)).encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists and paths as text, for YAML."""
+    if isinstance(value, dict):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return value if isinstance(value, int | float | str | bool | None) else str(value)

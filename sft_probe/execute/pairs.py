@@ -1,0 +1,141 @@
+"""Measure checkpoints that were trained elsewhere against their base. Each becomes a run of one look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from sft_probe.data.chat import ensure_chat_template
+from sft_probe.data.examples import DataSets
+from sft_probe.errors import ModelError
+from sft_probe.execute.prepare import (
+    Prepared,
+    check_needs,
+    describe_environment,
+    load_data_set,
+    make_probes,
+    task_folders,
+)
+from sft_probe.models.digest import weights_digest
+from sft_probe.models.load import load_base, load_tuned
+from sft_probe.observe.observer import Observer
+from sft_probe.store.documents import write_audit, write_environment, write_probes
+from sft_probe.store.runs import BASE, RunStore
+from sft_probe.study.progress import Progress, Silent
+from sft_probe.study.spec import ModelSpec, ProbeSpec
+
+AFTER = 1  # the "step" of a checkpoint whose training was not watched; 0 is its base
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairs:
+    """A base, checkpoints tuned from it (folders, hub ids or peft adapters), and what to look at."""
+
+    base: ModelSpec
+    tuned: tuple[str, ...]
+    data: str
+    output_dir: Path
+    probes: tuple[ProbeSpec, ...]
+    others: tuple[tuple[str, str], ...] = ()  # further named data sets: (name, source)
+    include_path: tuple[str, ...] = ()
+    max_test_rows: int | None = None
+    chat_template: str | None = None
+
+
+def probe_checkpoints(pairs: Pairs, *, progress: Progress | None = None) -> Prepared:
+    """Look at the base and at every checkpoint with the same battery; leave one run per checkpoint.
+
+    Raises: InputError before any compute if a probe, the data or the base cannot be used, ModelError if a
+    checkpoint does not fit its base.
+    """
+    progress = progress or Silent()
+    prepared = _prepare(pairs)
+    store = RunStore(pairs.output_dir)
+    progress.note(f"device: {prepared.base.device}")
+    progress.start(1 + len(pairs.tuned))
+    try:
+        _look(BASE, None, prepared, store, progress)
+        for name, path in _names(pairs.tuned).items():
+            _look(name, path, prepared, store, progress)
+    finally:
+        progress.close()
+    return prepared
+
+
+def _prepare(pairs: Pairs) -> Prepared:
+    probes = make_probes(pairs.probes)
+    sources = {"test": pairs.data, **dict(pairs.others)}
+    data = DataSets(
+        {
+            name: load_data_set(
+                source, name, pairs.output_dir, limit=pairs.max_test_rows if name == "test" else None
+            )
+            for name, source in sources.items()
+        }
+    )
+    check_needs(probes, data)
+    base = load_base(pairs.base)
+    ensure_chat_template(base.tokenizer, pairs.chat_template)
+    environment = describe_environment(base, data)
+    write_audit(pairs.output_dir, ())
+    write_environment(pairs.output_dir, environment)
+    write_probes(pairs.output_dir, {probe.name: probe.about for probe in probes})
+    observer = Observer(base, data, benchmark_paths=task_folders(pairs.include_path, pairs.output_dir))
+    return Prepared(
+        base=base, data=data, observer=observer, probes=probes, findings=(), environment=environment
+    )
+
+
+def _look(name: str, path: str | None, prepared: Prepared, store: RunStore, progress: Progress) -> None:
+    """One run: the base's own rows at step 0 and, for a checkpoint, its rows at step 1."""
+    model = load_tuned(path, prepared.base) if path else prepared.base.model
+    content = (
+        f"{prepared.environment['data']}{prepared.base.digest}{weights_digest(model)}{prepared.probes!r}"
+    )
+    config = {
+        "arm": name,
+        "seed": 0,
+        "digest": sha256(content.encode()).hexdigest(),
+        "label": name if path else "base model",
+        "model_name_or_path": path or prepared.base.path,
+        "probes": {probe.name: repr(probe) for probe in prepared.probes},
+    }
+    if not store.finished(name, str(config["digest"])):
+        with store.open_run(name, config=config, environment=prepared.environment) as writer:
+            for step, look in ((0, prepared.base.model), (AFTER, model))[: 2 if path else 1]:
+                battery = prepared.battery()
+                found = battery.measure(look, on_probe=_reporter(name, step, progress))
+                for probe, measurements in found.items():
+                    writer.append(step, probe, measurements)
+            for activity, seconds in battery.seconds.items():
+                writer.spent(activity, seconds)
+            writer.note(
+                device=str(prepared.base.device),
+                total_parameters=sum(p.numel() for p in prepared.base.model.parameters()),
+            )
+            writer.finish()
+    progress.advance(1)
+
+
+def _reporter(name: str, step: int, progress: Progress) -> Callable[[str], None]:
+    return lambda probe: progress.activity(name, 0, step, probe)
+
+
+def _names(paths: Sequence[str]) -> dict[str, str]:
+    """A run id for each checkpoint: the name of its folder, which must differ from the others.
+
+    Raises: ModelError if two checkpoints would share a name.
+    """
+    names: dict[str, str] = {}
+    for path in paths:
+        name = Path(path).name or path
+        if name in names or name == BASE:
+            raise ModelError(
+                f"the name '{name}' is taken by another model of this comparison.",
+                file=path,
+                remedy="Rename or link the folder, so that every checkpoint has a name of its own.",
+            )
+        names[name] = path
+    return names

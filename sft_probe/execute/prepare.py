@@ -1,0 +1,151 @@
+"""What every study needs before its first step: data read and audited, base loaded, battery built."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sft_probe.data.audit import Finding, audit
+from sft_probe.data.chat import ensure_chat_template
+from sft_probe.data.examples import Dataset, DataSets
+from sft_probe.data.load import is_planted, load_dataset, planted_parts
+from sft_probe.data.split import hold_out
+from sft_probe.errors import DataError
+from sft_probe.models.load import LoadedModel, load_base
+from sft_probe.observe.needs import Need
+from sft_probe.observe.observer import Observer
+from sft_probe.probes.base import Probe
+from sft_probe.probes.battery import Battery, make_probe
+from sft_probe.store.documents import write_audit, write_environment, write_probes
+from sft_probe.world import materialise
+
+if TYPE_CHECKING:
+    from sft_probe.study.spec import DataSpec, ProbeSpec, StudySpec
+
+PACKAGES = ("sft-probe", "torch", "transformers", "trl", "peft", "lm-eval", "datasets", "accelerate", "numpy")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """Everything the runs of a study share."""
+
+    base: LoadedModel
+    data: DataSets
+    observer: Observer
+    probes: tuple[Probe, ...]
+    findings: tuple[Finding, ...]
+    environment: dict[str, Any]
+
+    def battery(self) -> Battery:
+        """A battery with its own clock; the observer, and with it what was seen of the base, is shared."""
+        return Battery(self.probes, self.observer)
+
+
+def prepare(spec: StudySpec) -> Prepared:
+    """Read and audit the data, load the base, build the probes; keep what the report needs of them.
+
+    Raises: InputError for whatever cannot be used, before any compute is spent.
+    """
+    probes = make_probes(spec.probes)
+    data = load_data(spec.data, spec.output_dir, seed=spec.data_seed)
+    check_needs(probes, data)
+    base = load_base(spec.base)
+    ensure_chat_template(base.tokenizer, spec.data.chat_template)
+    findings = audit(data["train"], data["test"], base.tokenizer, spec.data.max_length)
+    write_audit(spec.output_dir, findings)
+    stop_on_errors(findings, spec.data.allow)
+    environment = describe_environment(base, data)
+    write_environment(spec.output_dir, environment)
+    write_probes(spec.output_dir, {probe.name: probe.about for probe in probes})
+    observer = Observer(base, data, benchmark_paths=task_folders(spec.data.include_path, spec.output_dir))
+    return Prepared(
+        base=base,
+        data=data,
+        observer=observer,
+        probes=probes,
+        findings=findings,
+        environment=environment,
+    )
+
+
+def make_probes(specs: Iterable[ProbeSpec]) -> tuple[Probe, ...]:
+    """Probes with checked options. Raises: UnknownComponent, SpecError."""
+    return tuple(make_probe(spec.name, spec.options) for spec in specs)
+
+
+def load_data(spec: DataSpec, output_dir: Path, *, seed: int) -> DataSets:
+    """Every named data set of a study, shuffled by `seed`; "test" is held out of "train" if none is given."""
+    sources = {"train": spec.train, **spec.others} | ({"test": spec.test} if spec.test else {})
+    sets = {
+        name: load_data_set(source, name, output_dir, row_format=spec.format, seed=seed)
+        for name, source in sources.items()
+    }
+    if not spec.test:
+        sets["train"], sets["test"] = hold_out(sets["train"], spec.test_size, seed)
+    for name, limit in (("train", spec.max_train_rows), ("test", spec.max_test_rows)):
+        sets[name] = Dataset(name, sets[name].examples[:limit], sets[name].source)
+    return DataSets(sets)
+
+
+def load_data_set(
+    source: str,
+    name: str,
+    output_dir: Path,
+    *,
+    row_format: str = "auto",
+    limit: int | None = None,
+    seed: int = 0,
+) -> Dataset:
+    """One data set. A planted one is written under `<output_dir>/world` first."""
+    if not is_planted(source):
+        return load_dataset(source, name=name, format=row_format, limit=limit, seed=seed)
+    path = materialise(output_dir / "world").path(*planted_parts(source))
+    return load_dataset(str(path), name=name, limit=limit, seed=seed)
+
+
+def task_folders(include_path: Iterable[str], output_dir: Path) -> tuple[Path, ...]:
+    """Folders with lm-eval task YAML: the planted world's and the user's. Raises: DataError."""
+    for folder in include_path:
+        if not Path(folder).is_dir():
+            raise DataError("this folder of lm-eval tasks does not exist.", file=folder, field="include_path")
+    return (materialise(output_dir / "world").benchmarks, *(Path(folder) for folder in include_path))
+
+
+def check_needs(probes: Iterable[Probe], data: DataSets) -> None:
+    """Raises: DataError if a probe asks for a data set that the study does not have."""
+    for need in needs_of(probes):
+        if name := getattr(need, "dataset", None):
+            data[name]
+
+
+def needs_of(probes: Iterable[Probe]) -> tuple[Need, ...]:
+    """All needs of some probes, each once."""
+    return tuple(dict.fromkeys(need for probe in probes for need in probe.needs()))
+
+
+def stop_on_errors(findings: Iterable[Finding], allowed: Iterable[str]) -> None:
+    """Raises: DataError for the first finding that would make the run meaningless and was not allowed."""
+    for finding in findings:
+        if finding.severity == "error" and finding.code not in allowed:
+            raise DataError(
+                finding.message,
+                field="data",
+                remedy=f"To run all the same, add '{finding.code}' to `data.allow`.",
+            )
+
+
+def describe_environment(base: LoadedModel, data: DataSets) -> dict[str, Any]:
+    """Versions, device, and hashes of base and data: what somebody needs to repeat the numbers."""
+    return {
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        "command": " ".join(["sft-probe", *sys.argv[1:]]),
+        "device": str(base.device),
+        "base": {"path": base.path, "sha256": base.digest},
+        "data": {name: {"rows": len(data[name]), "sha256": data[name].digest} for name in data},
+    }
