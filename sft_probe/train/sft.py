@@ -57,7 +57,7 @@ def run_sft(
 
     data: must hold "train", and the replay set if the arm has one. scratch: folder for the trainer's files.
     """
-    from transformers import set_seed
+    from transformers import PrinterCallback, set_seed
     from trl import SFTTrainer
 
     set_seed(run.seed)  # adapters draw their first weights before the trainer seeds itself
@@ -70,6 +70,7 @@ def run_sft(
         processing_class=base.tokenizer,
         callbacks=list(callbacks),
     )
+    trainer.remove_callback(PrinterCallback)  # what it would print, the host keeps in the run's log
     result = trainer.train()
     return TrainedArm(
         model=trainer.model,
