@@ -46,7 +46,7 @@ def run_study(spec: StudySpec, *, progress: Progress | None = None, force: bool 
     try:
         _run_base(spec, prepared, store, progress, force=force)
         for job in todo:
-            if not force and store.finished(job.run_id, _digest(job, prepared)):
+            if not force and store.finished(job.run_id, _digest(job.digest, prepared)):
                 progress.note(f"{job.run_id}: finished before, kept")
                 progress.advance(_units(spec, job))
             else:
@@ -60,7 +60,7 @@ def _run_base(
     spec: StudySpec, prepared: Prepared, store: RunStore, progress: Progress, *, force: bool
 ) -> None:
     """Look once at the untouched base; its rows are the run `base`, step 0."""
-    digest = _digest(Job(arm=BASE, seed=0, run_id=BASE, digest=jobs(spec)[0].digest), prepared)
+    digest = _digest(f"{spec.base!r}{prepared.probes!r}", prepared)
     if force or not store.finished(BASE, digest):
         config = {"arm": BASE, "seed": 0, "digest": digest, "label": "base model"}
         with store.open_run(BASE, config=config, environment=prepared.environment) as writer:
@@ -80,7 +80,7 @@ def _run_job(spec: StudySpec, job: Job, prepared: Prepared, store: RunStore, pro
     config = {
         "arm": job.arm,
         "seed": job.seed,
-        "digest": _digest(job, prepared),
+        "digest": _digest(job.digest, prepared),
         "label": arm.label or job.arm,
         "method": arm.method,
         "method_options": dict(arm.method_options),
@@ -113,8 +113,9 @@ def _run_job(spec: StudySpec, job: Job, prepared: Prepared, store: RunStore, pro
             trainable_parameters=trained.trainable_parameters, total_parameters=trained.total_parameters
         )
         if spec.save_model:
-            trained.model.save_pretrained(writer.folder / "model")
-            prepared.base.tokenizer.save_pretrained(writer.folder / "model")
+            folder = str(writer.folder / "model")
+            trained.model.save_pretrained(folder)
+            prepared.base.tokenizer.save_pretrained(folder)
         shutil.rmtree(scratch, ignore_errors=True)
         _finish(writer, prepared, battery.seconds | {"training": elapsed - sum(battery.seconds.values())})
 
@@ -141,10 +142,10 @@ def _units(spec: StudySpec, job: Job) -> int:
     return steps + LOOK_UNITS * len(probe_steps(spec.schedule, steps))
 
 
-def _digest(job: Job, prepared: Prepared) -> str:
-    """The job's settings together with the content of base and data: all that decides its numbers."""
-    data = "".join(prepared.data[name].digest for name in sorted(prepared.data))
-    return sha256("\n".join((job.digest, prepared.base.digest, data)).encode()).hexdigest()
+def _digest(settings: str, prepared: Prepared) -> str:
+    """Settings together with the content of base and data: all that decides a run's numbers."""
+    data = (prepared.data[name].digest for name in sorted(prepared.data))
+    return sha256("\n".join((settings, prepared.base.digest, *data)).encode()).hexdigest()
 
 
 def _plain(value: Any) -> Any:

@@ -36,7 +36,7 @@ def _nothing(step: int, probe: str) -> None:
     """Default for `on_activity`."""
 
 
-class ProbeHost(TrainerCallback):  # type: ignore[misc]  # transformers ships no types for it
+class ProbeHost(TrainerCallback):
     """Run a battery of probes at step 0, at the scheduled steps and when training ends.
 
     battery: the probes and the observer they share.
@@ -63,51 +63,31 @@ class ProbeHost(TrainerCallback):  # type: ignore[misc]  # transformers ships no
         self._looked_at: int | None = None
 
     def on_train_begin(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        model: nn.Module,
-        **rest: Any,
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
     ) -> None:
         """Look before the first step."""
-        self._look(model, state.global_step, at_end=True)
+        self._look(rest["model"], state.global_step, at_end=True)
 
     def on_step_end(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        model: nn.Module,
-        **rest: Any,
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
     ) -> None:
         """Look if this step is on the schedule; the last step is left to `on_train_end`."""
         self._on_activity(state.global_step, "training")
         if state.global_step in self._steps and state.global_step < state.max_steps:
-            self._look(model, state.global_step, at_end=False)
+            self._look(rest["model"], state.global_step, at_end=False)
 
     def on_train_end(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        model: nn.Module,
-        **rest: Any,
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
     ) -> None:
         """Look at the finished model, with all probes, unless this very step was looked at so."""
         if self._looked_at != state.global_step:
-            self._look(model, state.global_step, at_end=True)
+            self._look(rest["model"], state.global_step, at_end=True)
 
     def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: Mapping[str, Any] | None = None,
-        **rest: Any,
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
     ) -> None:
         """Keep the trainer's own numbers (loss, learning rate, gradient norm, token accuracy)."""
-        numbers = {k: float(v) for k, v in (logs or {}).items() if isinstance(v, int | float)}
+        numbers = {k: float(v) for k, v in (rest.get("logs") or {}).items() if isinstance(v, int | float)}
         self._sink.log(state.global_step, numbers)
 
     def _look(self, model: nn.Module, step: int, *, at_end: bool) -> None:

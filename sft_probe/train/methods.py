@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, cast
 
 if TYPE_CHECKING:
-    from peft import PeftModel
+    from torch import nn
     from transformers import PreTrainedModel
 
 
@@ -15,7 +15,7 @@ class Method(Protocol):
 
     name: ClassVar[str]
 
-    def adapt(self, model: PreTrainedModel) -> PreTrainedModel | PeftModel:
+    def adapt(self, model: nn.Module) -> nn.Module:
         """Set what is trainable in `model`, a copy of the base that the caller owns, and return it."""
         ...
 
@@ -26,7 +26,7 @@ class Full:
 
     name: ClassVar[str] = "full"
 
-    def adapt(self, model: PreTrainedModel) -> PreTrainedModel:
+    def adapt(self, model: nn.Module) -> nn.Module:
         """All parameters require gradients."""
         return model.requires_grad_(True)
 
@@ -43,7 +43,7 @@ class Lora:
     use_rslora: bool = False
     bias: Literal["none", "all", "lora_only"] = "none"
 
-    def adapt(self, model: PreTrainedModel) -> PeftModel:
+    def adapt(self, model: nn.Module) -> nn.Module:
         """The base stays frozen; only adapters require gradients. Draws from torch's global generator."""
         from peft import LoraConfig, TaskType, get_peft_model
 
@@ -56,5 +56,4 @@ class Lora:
             use_rslora=self.use_rslora,
             bias=self.bias,
         )
-        adapted: PeftModel = get_peft_model(model, config)
-        return adapted
+        return get_peft_model(cast("PreTrainedModel", model), config)

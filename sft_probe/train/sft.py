@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from sft_probe.data.chat import to_trl_row
 from sft_probe.data.mix import mix_replay
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from datasets import Dataset as Table
+    from peft import PeftModel
     from transformers import PreTrainedModel, TrainerCallback
-    from trl import SFTConfig
+    from trl.trainer.sft_config import SFTConfig
 
     from sft_probe.data.examples import DataSets
     from sft_probe.train.methods import Method
@@ -39,7 +40,7 @@ class ArmRun:
 class TrainedArm:
     """A finished model and what training it took."""
 
-    model: PreTrainedModel
+    model: PreTrainedModel | PeftModel
     trainable_parameters: int
     total_parameters: int
     train_rows: int
@@ -58,13 +59,13 @@ def run_sft(
     data: must hold "train", and the replay set if the arm has one. scratch: folder for the trainer's files.
     """
     from transformers import PrinterCallback, set_seed
-    from trl import SFTTrainer
+    from trl.trainer.sft_trainer import SFTTrainer
 
     set_seed(run.seed)  # adapters draw their first weights before the trainer seeds itself
     model = make_method(run.arm).adapt(fresh_copy(base))
     rows = training_rows(run, base, data)
     trainer = SFTTrainer(
-        model,
+        cast("PreTrainedModel | PeftModel", model),
         args=trainer_arguments(run, scratch),
         train_dataset=rows,
         processing_class=base.tokenizer,
@@ -73,7 +74,7 @@ def run_sft(
     trainer.remove_callback(PrinterCallback)  # what it would print, the host keeps in the run's log
     result = trainer.train()
     return TrainedArm(
-        model=trainer.model,
+        model=cast("PreTrainedModel | PeftModel", trainer.model),
         trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
         total_parameters=sum(p.numel() for p in base.model.parameters()),
         train_rows=len(rows),
@@ -117,7 +118,7 @@ def training_rows(run: ArmRun, base: LoadedModel, data: DataSets) -> Table:
 
 def trainer_arguments(run: ArmRun, scratch: Path) -> SFTConfig:
     """The run's settings as TRL's. Rows arrive tokenised with labels, so TRL prepares nothing."""
-    from trl import SFTConfig
+    from trl.trainer.sft_config import SFTConfig
 
     return SFTConfig(
         output_dir=str(scratch),

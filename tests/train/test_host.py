@@ -65,9 +65,7 @@ def battery(base: LoadedModel, data: DataSets) -> Battery:
     return Battery(probes, Observer(base, data))
 
 
-def train(
-    arm: ArmSpec, scratch: Path, *, watched: bool
-) -> tuple[dict[str, torch.Tensor], list[int], Kept]:
+def train(arm: ArmSpec, scratch: Path, *, watched: bool) -> tuple[dict[str, torch.Tensor], list[int], Kept]:
     base, data, kept, states = tiny_base(), study_data(), Kept(), RandomStates()
     host = ProbeHost(battery(base, data), range(1, STEPS), kept)
     run = ArmRun(
