@@ -1,0 +1,149 @@
+"""How far, and how early in an answer, did next-token choices move from the base?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, get_args
+
+import numpy as np
+
+from sft_probe.observe.needs import Need, TokenDivergence
+from sft_probe.observe.observations import Observed, TokenDivergenceSeen
+from sft_probe.probes import options
+from sft_probe.probes.base import About
+from sft_probe.probes.rows import Metric, clusters_of
+from sft_probe.schema import NAN, Item, Measurement, Measurements
+from sft_probe.stats.intervals import Floats, Interval, Ints
+from sft_probe.stats.resampling import bootstrap_interval
+
+Contexts = Literal["gold", "tuned"]
+
+NO_TOKENS = "no answer token with a finite score"
+UNSHIFTED = Metric(name="unshifted", unit="1", share=True, null=1.0, absent=NO_TOKENS)
+MARGINAL = Metric(name="marginal", unit="1", share=True, null=0.0, absent=NO_TOKENS)
+SHIFTED = Metric(name="shifted", unit="1", share=True, null=0.0, absent=NO_TOKENS)
+KL_TUNED = Metric(name="kl_tuned_base", unit="nats/token", null=0.0, absent=NO_TOKENS)
+KL_BASE = Metric(name="kl_base_tuned", unit="nats/token", null=0.0, absent=NO_TOKENS)
+KL_AT = Metric(name="kl_at_position", unit="nats/token", null=0.0)
+HALF_DEPTH = Metric(name="kl_half_depth", unit="tokens")
+
+POSITIONS = 16  # the first answer tokens, for which KL is told apart
+ROUNDING = 1e-5  # nats/token; in float32 a smaller mean KL may be rounding
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenShift:
+    """Rank classes of the model's tokens under the base, and KL to the base by position in the answer.
+
+    contexts: "tuned" follows the model's own greedy answers, as URIAL does; "gold" the expected answers.
+    """
+
+    name: ClassVar[str] = "token_shift"
+    about: ClassVar[About] = About(
+        question="How far, and how early in an answer, did next-token choices move from the base?",
+        axis="what",
+        source="Lin et al. 2023, The Unlocking Spell on Base LLMs (arXiv 2312.01552): rank classes; "
+        "Qi et al. 2024, Safety Alignment Should Be Made More Than Just a Few Tokens Deep (arXiv "
+        "2406.05946): KL by position",
+        null="all tokens unshifted and KL 0: exactly so for the base itself",
+        blind_spots="Ranks look at the top choice only, and a base unsure of itself has more marginal tokens "
+        "for free. The base reads the same chat template, which it may not know, so part of it is format.",
+        cost="generation",
+    )
+
+    dataset: str = "test"
+    contexts: Contexts = "tuned"
+    max_new_tokens: int = 48
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        options.name(self.name, dataset=self.dataset)
+        options.one_of(self.name, get_args(Contexts), contexts=self.contexts)
+        options.at_least(self.name, 1, max_new_tokens=self.max_new_tokens, limit=self.limit)
+
+    def needs(self) -> tuple[Need, ...]:
+        """Both next-token distributions on the same forced tokens."""
+        return (self._divergence,)
+
+    def measure(self, seen: Observed, base: Observed) -> Measurements:
+        """Rows over all tokens and for each of the first positions; an item with mean KL per example."""
+        tokens = seen[self._divergence]
+        rows = (*_over_tokens(tokens), *_by_position(tokens), _half_depth(tokens))
+        return Measurements(
+            tuple(replace(row, dataset=self.dataset) for row in rows), tuple(_items(tokens, self.dataset))
+        )
+
+    @property
+    def _divergence(self) -> TokenDivergence:
+        return TokenDivergence(
+            dataset=self.dataset,
+            contexts=self.contexts,
+            max_new_tokens=self.max_new_tokens,
+            limit=self.limit,
+        )
+
+
+def half_depth(kl: Floats) -> Floats:
+    """Smallest number of first tokens that hold half of all KL. kl: (..., positions) sums -> (...)."""
+    reached = kl.cumsum(axis=-1) >= kl.sum(axis=-1, keepdims=True) / 2
+    depth: Floats = 1.0 + reached.argmax(axis=-1)
+    return depth
+
+
+def _over_tokens(tokens: TokenDivergenceSeen) -> Iterator[Measurement]:
+    clusters, rank = _clusters(tokens), tokens.base_rank
+    for metric, values in (
+        (UNSHIFTED, rank == 1),
+        (MARGINAL, (rank > 1) & (rank <= 3)),
+        (SHIFTED, rank > 3),
+        (KL_TUNED, tokens.kl_tuned_base),
+        (KL_BASE, tokens.kl_base_tuned),
+    ):
+        yield metric.row(metric.interval(values.astype(np.float64), clusters))
+
+
+def _by_position(tokens: TokenDivergenceSeen) -> Iterator[Measurement]:
+    """Mean over the answers that are still going at each position; `n` says how many."""
+    clusters = _clusters(tokens)
+    for position in range(POSITIONS):
+        here = tokens.position == position
+        if here.any():
+            interval = KL_AT.interval(tokens.kl_tuned_base[here], clusters[here])
+            yield KL_AT.row(interval, module=str(position))
+
+
+def _half_depth(tokens: TokenDivergenceSeen) -> Measurement:
+    """Over the KL summed over answers, so that a long answer's tail counts for what it holds."""
+    kl = tokens.kl_tuned_base
+    if kl.size == 0:
+        return HALF_DEPTH.row(Interval(value=NAN, why=NO_TOKENS))
+    if kl.mean() < ROUNDING:
+        return HALF_DEPTH.row(Interval(value=NAN, why="the model does not differ from its base"))
+    _, clusters = np.unique(_clusters(tokens), return_inverse=True)
+    sums = np.zeros((clusters.max() + 1, tokens.position.max() + 1))
+    np.add.at(sums, (clusters, tokens.position), kl)
+    interval = bootstrap_interval(half_depth, sums, np.random.default_rng(0))
+    return HALF_DEPTH.row(replace(interval, n=kl.size))
+
+
+def _items(tokens: TokenDivergenceSeen, dataset: str) -> Iterator[Item]:
+    for i, example in enumerate(tokens.examples):
+        own = tokens.example == i
+        if own.any():
+            yield Item(
+                metric=KL_TUNED.name,
+                item=example.id,
+                value=float(tokens.kl_tuned_base[own].mean()),
+                dataset=dataset,
+                stratum=example.stratum,
+                cluster=example.cluster,
+                prediction="".join(tokens.token[t] for t in np.flatnonzero(own)),
+                target=example.target,
+                prompt=example.prompt,
+            )
+
+
+def _clusters(tokens: TokenDivergenceSeen) -> Ints:
+    """Cluster of each token: that of its example."""
+    return clusters_of(tokens.examples)[tokens.example]

@@ -1,0 +1,18 @@
+"""Settings of all tests.
+
+Nothing needs the network; these switches make a stray request fail at once. A law holds however slow the
+machine is, so hypothesis sets no time limit per example.
+"""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import settings
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_DATASETS_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+settings.register_profile("laws", deadline=None)
+settings.load_profile("laws")

@@ -1,0 +1,29 @@
+"""Every built-in probe on real tiny models: full and LoRA, looked at through the real observer."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from torch import nn
+
+from sft_probe.models.load import LoadedModel
+from sft_probe.registry import available, load
+from sft_probe.testing.conformance import check_probe
+from sft_probe.testing.tiny import tiny_base, tiny_benchmarks, tiny_data, tiny_lora, tiny_tuned
+
+pytestmark = pytest.mark.slow
+
+OPTIONS = {
+    "forgetting": {"tasks": ("tiny_choice", "tiny_generate")},
+    "representation_drift": {"dataset": "text"},
+}
+OURS = [name for name, entry in available("probes").items() if entry.value.startswith("sft_probe.")]
+
+
+@pytest.mark.parametrize("tune", [tiny_tuned, tiny_lora])
+@pytest.mark.parametrize("name", OURS)
+def test_probe_conforms(name: str, tune: Callable[[LoadedModel], nn.Module], tmp_path: Path) -> None:
+    base = tiny_base()
+    probe = load("probes", name)(**OPTIONS.get(name, {}))
+    found = check_probe(probe, tune(base), base, tiny_data(), benchmark_paths=(tiny_benchmarks(tmp_path),))
+    assert any(row.value == row.value and row.value != row.null_value for row in found.rows)

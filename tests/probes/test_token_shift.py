@@ -1,0 +1,109 @@
+from collections.abc import Callable, Sequence
+from math import isnan
+
+import numpy as np
+import pytest
+
+from sft_probe.data.examples import Example
+from sft_probe.errors import SpecError
+from sft_probe.observe.needs import TokenDivergence
+from sft_probe.observe.observations import Observed, TokenDivergenceSeen
+from sft_probe.probes.token_shift import TokenShift, half_depth
+from sft_probe.schema import Measurement
+
+Find = Callable[..., Measurement]
+PROBE = TokenShift()
+
+
+def observed(kl: Sequence[Sequence[float]], rank: Sequence[Sequence[int]] | None = None) -> Observed:
+    """One sequence of KL values (and base ranks) per example."""
+    ranks = rank or [[1] * len(row) for row in kl]
+    flat = np.array([x for row in kl for x in row], dtype=float)
+    zeros = np.zeros(flat.size)
+    seen = TokenDivergenceSeen(
+        examples=tuple(Example(id=f"q{i}", target="t") for i in range(len(kl))),
+        example=np.repeat(np.arange(len(kl)), [len(row) for row in kl]),
+        position=np.array([t for row in kl for t in range(len(row))], dtype=np.int64),
+        token=tuple(f"{t} " for row in kl for t in range(len(row))),
+        kl_tuned_base=flat,
+        kl_base_tuned=2 * flat,
+        base_rank=np.array([x for row in ranks for x in row], dtype=np.int64),
+        base_ties=zeros.astype(np.int64),
+        entropy_tuned=zeros,
+        entropy_base=zeros,
+        logprob_tuned=zeros,
+        logprob_base=zeros,
+    )
+    return Observed({TokenDivergence(dataset="test", contexts="tuned"): seen})
+
+
+UNMOVED = observed([[0.0, 0.0]] * 3)
+
+
+def test_rank_classes(find: Find) -> None:
+    seen = observed([[0.1] * 4, [0.1] * 2], rank=[[1, 1, 2, 3], [4, 900]])
+    found = PROBE.measure(seen, UNMOVED)
+    for metric, share in (("unshifted", 1 / 3), ("marginal", 1 / 3), ("shifted", 1 / 3)):
+        row = find(found, metric)
+        assert row.value == pytest.approx(share)
+        assert (row.n, row.n_clusters) == (6, 2)
+        assert 0 <= row.ci_low < share < row.ci_high <= 1
+
+
+def test_kl_both_ways_and_by_position(find: Find) -> None:
+    found = PROBE.measure(observed([[3.0, 1.0, 2.0], [1.0, 0.0]]), UNMOVED)
+    assert find(found, "kl_tuned_base").value == pytest.approx(7 / 5)
+    assert find(found, "kl_base_tuned").value == pytest.approx(14 / 5)
+    by_position = [find(found, "kl_at_position", module=str(t)) for t in range(3)]
+    assert [row.value for row in by_position] == [2, 0.5, 2]
+    assert [row.n for row in by_position] == [2, 2, 1]
+    assert by_position[2].why == "one item"
+
+
+def test_only_the_first_positions_are_told_apart() -> None:
+    rows = PROBE.measure(observed([[1.0] * 40] * 2), UNMOVED).rows
+    assert [row.module for row in rows if row.metric == "kl_at_position"] == [str(t) for t in range(16)]
+
+
+def test_half_depth_finds_shallow_change(find: Find) -> None:
+    shallow = PROBE.measure(observed([[4.0, 1.0] + [0.1] * 10] * 20), UNMOVED)
+    even = PROBE.measure(observed([[1.0] * 12] * 20), UNMOVED)
+    assert find(shallow, "kl_half_depth").value == 1
+    assert find(even, "kl_half_depth").value == 6
+    assert find(even, "kl_half_depth").n_clusters == 20
+
+
+def test_half_depth_of_sums() -> None:
+    np.testing.assert_array_equal(
+        half_depth(np.array([[1.0, 1, 1, 1], [0, 0, 0, 5], [5, 0, 0, 0]])), [2, 4, 1]
+    )
+
+
+def test_the_base_did_not_shift(find: Find) -> None:
+    found = PROBE.measure(UNMOVED, UNMOVED)
+    for metric in ("unshifted", "marginal", "shifted", "kl_tuned_base", "kl_base_tuned"):
+        assert find(found, metric).value == find(found, metric).null_value
+    depth = find(found, "kl_half_depth")
+    assert isnan(depth.value)
+    assert depth.why == "the model does not differ from its base"
+
+
+def test_items_hold_each_answer_and_its_mean_kl() -> None:
+    items = PROBE.measure(observed([[3.0, 1.0], [], [0.5]]), UNMOVED).items
+    assert [(i.metric, i.item, i.value, i.prediction) for i in items] == [
+        ("kl_tuned_base", "q0", 2.0, "0 1 "),
+        ("kl_tuned_base", "q2", 0.5, "0 "),
+    ]
+
+
+def test_nothing_said_is_undefined(find: Find) -> None:
+    found = PROBE.measure(observed([[], []]), UNMOVED)
+    assert find(found, "shifted").why == "no answer token with a finite score"
+    assert find(found, "kl_half_depth").why == "no answer token with a finite score"
+    assert not found.items
+
+
+@pytest.mark.parametrize(("option", "value"), [("contexts", "golden"), ("max_new_tokens", 0), ("limit", 0)])
+def test_bad_options_are_refused_by_name(option: str, value: object) -> None:
+    with pytest.raises(SpecError, match=f"'probes.token_shift.{option}'"):
+        TokenShift(**{option: value})  # type: ignore[arg-type]
