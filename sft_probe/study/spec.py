@@ -5,68 +5,97 @@ Names follow Hugging Face (`model_name_or_path`, `output_dir`, `learning_rate`, 
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from sft_probe.errors import nearest
 
 
 class Spec(BaseModel):
-    """Frozen, and unknown keys are an error."""
+    """Frozen, and unknown keys are an error. Field docstrings reach the JSON schema for editors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class ModelSpec(Spec):
-    """The base model. `planted` is the base that ships with the package."""
+    """The base model."""
 
     model_name_or_path: str = "planted"
+    """A Hugging Face causal language model, as a folder or hub id; `planted` ships with the package."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "float32"
+    """Type of the weights while training and probing."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to compute; auto takes the best there is."""
     trust_remote_code: bool = False
+    """Whether code that comes with the model may be run."""
 
 
 class DataSpec(Spec):
-    """Where rows come from: a file, a folder, a hub id, or `planted:<task>/<split>`.
-
-    others: further named data sets that probes may look at, e.g. `generic: planted:replay`.
-    """
+    """Where rows come from: a file, a folder, a hub id, or `planted:<task>/<split>`."""
 
     train: str
-    test: str | None = None  # without it, `test_size` of the training rows are held out
+    """Rows to train on."""
+    test: str | None = None
+    """Rows to probe on; without them, `test_size` of the training rows are held out."""
     test_size: float = Field(default=0.1, gt=0, lt=1)
+    """Share of the training rows held out where `test` is not given."""
     others: dict[str, str] = Field(default_factory=dict)
+    """Further data sets by name, for probes and replay, e.g. `generic: planted:replay`."""
     format: str = "auto"
+    """Format of the rows; auto goes by their fields. See `sft-probe ls formats`."""
     max_train_rows: int | None = Field(default=None, ge=1)
+    """How many rows to train on at most."""
     max_test_rows: int | None = Field(default=None, ge=1)
+    """How many rows of the test set to probe on at most."""
     max_length: int = Field(default=256, ge=8)
-    allow: tuple[str, ...] = ()  # audit findings that do not stop the run, by code
-    include_path: tuple[str, ...] = ()  # folders with lm-eval task YAML, beside those of the planted world
-    chat_template: str | None = None  # Jinja text or file for a tokenizer that has none
+    """Tokens after which a training row is cut."""
+    allow: tuple[str, ...] = ()
+    """Codes of audit findings that shall not stop the run."""
+    chat_template: str | None = None
+    """Chat template as Jinja text or file, in place of the tokenizer's own."""
+    include_path: tuple[str, ...] = ()
+    """Folders with lm-eval task YAML, beside those of the planted world."""
 
 
 class TrainingSpec(Spec):
     """Optimiser settings, under the names of `transformers.TrainingArguments`."""
 
     learning_rate: float = Field(default=2e-4, gt=0)
+    """Peak learning rate."""
     max_steps: int = Field(default=100, ge=1)
+    """Number of optimiser steps."""
     per_device_train_batch_size: int = Field(default=16, ge=1)
+    """Rows per forward pass."""
     gradient_accumulation_steps: int = Field(default=1, ge=1)
+    """Forward passes per optimiser step."""
     lr_scheduler_type: str = "constant_with_warmup"
+    """Course of the learning rate, as in transformers."""
     warmup_steps: int = Field(default=0, ge=0)
+    """Steps over which the learning rate rises to its peak."""
     weight_decay: float = Field(default=0.0, ge=0)
+    """Decoupled weight decay."""
     max_grad_norm: float = Field(default=1.0, ge=0)
+    """Norm to which gradients are clipped."""
     optim: str = "adamw_torch"
+    """Optimiser, as in transformers."""
     bf16: bool = False
+    """Train in bfloat16 mixed precision."""
     gradient_checkpointing: bool = False
+    """Trade time for memory."""
     loss_on: Literal["completion", "all"] = "completion"
+    """Tokens with loss: those of the answer, or all."""
 
 
 class ReplaySpec(Spec):
     """Mix a share of pretraining-like text into every batch (in expectation)."""
 
-    dataset: str  # name in `data.others`
+    dataset: str
+    """A name in `data.others`."""
     fraction: float = Field(gt=0, lt=1)
+    """Share of replayed rows among all rows."""
 
 
 class RegulariserSpec(Spec):
@@ -76,13 +105,23 @@ class RegulariserSpec(Spec):
 
 
 class ArmSpec(Spec):
-    """One way to fine-tune. `training` overrides the study's training settings field by field."""
+    """One way to fine-tune."""
 
     method: str = "full"
+    """See `sft-probe ls methods`."""
     method_options: dict[str, Any] = Field(default_factory=dict)
+    """Options of the method, e.g. `r: 8` for lora."""
     training: dict[str, Any] = Field(default_factory=dict)
+    """Overrides the study's training settings field by field."""
     regulariser: RegulariserSpec = RegulariserSpec()
-    label: str = ""  # shown in the report; the arm's key if empty
+    label: str = ""
+    """Shown in the report; the arm's key if empty."""
+
+    @field_validator("training")
+    @classmethod
+    def _are_training_settings(cls, value: dict[str, Any]) -> dict[str, Any]:
+        checked = TrainingSpec.model_validate(value)
+        return {key: getattr(checked, key) for key in value}
 
 
 class ProbeSpec(Spec):
@@ -96,23 +135,76 @@ class ScheduleSpec(Spec):
     """When probes look: step 0, `points` log-spaced steps, and the end; or exactly `steps`."""
 
     points: int = Field(default=6, ge=0)
+    """Number of log-spaced steps between the first and the last."""
     steps: tuple[int, ...] | None = None
-    ends_only: tuple[str, ...] = ("forgetting",)  # probes that look only at step 0 and at the end
+    """Exactly these steps, in place of log-spaced ones."""
+    ends_only: tuple[str, ...] = ("forgetting",)
+    """Probes that look only at step 0 and at the end."""
+
+    @field_validator("steps")
+    @classmethod
+    def _are_steps(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if value is not None and (not value or min(value) < 0):
+            raise ValueError("expected at least one step, none below 0")
+        return value
 
 
 class StudySpec(Spec):
     """Everything that decides the numbers of a study."""
 
-    name: str
+    name: str = Field(min_length=1)
+    """Title of the report."""
     output_dir: Path
+    """Folder for runs and report."""
     base: ModelSpec = ModelSpec()
     data: DataSpec
     seeds: tuple[int, ...] = Field(default=(0, 1, 2), min_length=1)
+    """Training seeds; every arm is trained once per seed."""
     data_seed: int = 0
+    """Seed of the order of rows, alike for all arms and seeds."""
     training: TrainingSpec = TrainingSpec()
     arms: dict[str, ArmSpec] = Field(min_length=1)
-    reference_arm: str | None = None  # the first arm if not given
-    probes: tuple[ProbeSpec, ...]
+    """The ways to fine-tune that are compared, by name."""
+    reference_arm: str | None = None
+    """Arm the others are compared with; the first if not given."""
+    probes: tuple[ProbeSpec, ...] = Field(min_length=1)
+    """What is measured. See `sft-probe ls probes`."""
     schedule: ScheduleSpec = ScheduleSpec()
     report_to: tuple[str, ...] = ()
-    save_model: bool = False  # keep every arm's weights under runs/<run>/model
+    """Trackers that also get the training log, as in transformers."""
+    save_model: bool = False
+    """Keep the weights of every arm under `runs/<run>/model`."""
+
+    @property
+    def reference(self) -> str:
+        """Name of the arm the others are compared with."""
+        return self.reference_arm or next(iter(self.arms))
+
+    @field_validator("seeds")
+    @classmethod
+    def _are_seeds(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(value)) < len(value) or min(value) < 0:
+            raise ValueError("expected different whole numbers, none below 0")
+        return value
+
+    @field_validator("arms")
+    @classmethod
+    def _can_be_folders(cls, value: dict[str, ArmSpec]) -> dict[str, ArmSpec]:
+        for name in value:
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name) or name == "base":
+                raise ValueError(
+                    f"'{name}' cannot name an arm: use letters, digits, '_', '.' and '-', but not 'base'"
+                )
+        return value
+
+    @model_validator(mode="after")
+    def _names_meet(self) -> Self:
+        if (wanted := self.reference_arm) is not None and wanted not in self.arms:
+            raise ValueError(f"reference_arm: there is no arm '{wanted}'. {nearest(wanted, self.arms)}")
+        for name, arm in self.arms.items():
+            replay = arm.regulariser.replay
+            if replay and replay.dataset not in self.data.others:
+                raise ValueError(f"arms.{name}.regulariser.replay: data.others has no '{replay.dataset}'")
+        if len({repr(probe) for probe in self.probes}) < len(self.probes):
+            raise ValueError("probes: the same probe is asked for twice")
+        return self

@@ -1,0 +1,68 @@
+"""`sft-probe ls`: what is there: runs of a study, and registered probes, methods and formats."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import typer
+
+from sft_probe.cli.options import StudyFolder
+
+app = typer.Typer(help="List runs, probes, methods and formats.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.command()
+def runs(folder: StudyFolder) -> None:
+    """Runs of a study, finished and begun."""
+    from sft_probe.cli.tables import print_table
+    from sft_probe.store.runs import RunStore
+
+    store = RunStore(folder)
+    rows: list[tuple[object, ...]] = [
+        (r.run, r.status, r.label, r.seed, len(r.steps), sum(r.seconds.values()), r.device, r.started)
+        for r in store.runs()
+    ]
+    rows += [(run, "unfinished", "", None, None, None, "", "") for run in store.unfinished()]
+    print_table(("run", "status", "arm", "seed", "looks", "seconds", "device", "started"), rows)
+
+
+@app.command()
+def probes() -> None:
+    """Registered probes and the question each answers."""
+    about = [(name, part.about) for name, part in _components("probes")]
+    _print(("probe", "axis", "cost", "question"), [(n, a.axis, a.cost, a.question) for n, a in about])
+
+
+@app.command()
+def methods() -> None:
+    """Registered ways to fine-tune, with their options."""
+    found = [(name, ", ".join(_options(part)), _about(part)) for name, part in _components("methods")]
+    _print(("method", "options", "what it does"), found)
+
+
+@app.command()
+def formats() -> None:
+    """Registered formats of data rows."""
+    _print(("format", "rows"), [(name, _about(part)) for name, part in _components("formats")])
+
+
+def _components(kind: Any) -> list[tuple[str, Any]]:
+    from sft_probe.registry import available, load
+
+    return [(name, load(kind, name)) for name in available(kind)]
+
+
+def _options(part: Any) -> list[str]:
+    return [f"{f.name}={f.default!r}" for f in fields(part)] if is_dataclass(part) else []
+
+
+def _about(part: Any) -> str:
+    """First line of the docstring; of the wrapped function, where a format is an object."""
+    return str(getattr(part, "read", part).__doc__ or "").strip().partition("\n")[0]
+
+
+def _print(columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
+    from sft_probe.cli.tables import print_table
+
+    print_table(columns, rows)

@@ -1,0 +1,94 @@
+"""The command line. Heavy libraries are imported by the commands that need them, so help is instant."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+import warnings
+from collections.abc import Sequence
+
+import typer
+
+from sft_probe.cli import demo, init, ls, probe, query, report, run, validate, view, world
+from sft_probe.errors import InputError, SftProbeError
+
+FAILED = 1
+INTERRUPTED = 130  # what typer makes of Ctrl-C
+STOPPED = "Stopped. What is finished is kept: the same command goes on from there."
+NOISY = r"(torch|transformers|trl|peft|datasets|accelerate)\b"  # their warnings are for programmers
+
+app = typer.Typer(
+    name="sft-probe",
+    help="What a language model learns during fine-tuning: what, when, where, at what cost, how sure.",
+    epilog="Exit codes: 0 done, 1 failed, 2 a gate was not met, 3 something given cannot be used.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(demo.demo)
+app.command()(init.init)
+app.command()(validate.validate)
+app.command()(run.run)
+app.command()(probe.probe)
+app.command()(report.report)
+app.command()(view.view)
+app.add_typer(ls.app, name="ls")
+app.command()(query.query)
+app.add_typer(world.app, name="world")
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code. Errors become one sentence on stderr."""
+    _quiet_libraries()
+    try:
+        code = int(app(args, standalone_mode=False) or 0)
+        return _say(STOPPED, FAILED) if code == INTERRUPTED else code
+    except SftProbeError as error:
+        return _say(f"Error: {error}", error.exit_code)
+    except typer.TyperException as error:  # bad usage; without a command, the message is the help
+        message = error.format_message()
+        is_help = message.startswith("Usage:")
+        return _say(message if is_help else f"Error: {message} See sft-probe --help.", InputError.exit_code)
+    except Exception as error:
+        if os.environ.get("SFT_PROBE_DEBUG") == "1":
+            raise
+        return _say(f"Failed: {_first_line(error)} The traceback is in {_keep_traceback()}.", FAILED)
+
+
+def _quiet_libraries() -> None:
+    """Keep bars, hints and warnings of other libraries out of ours; what a user has set stays."""
+    if not sys.warnoptions:
+        warnings.filterwarnings("ignore", module=NOISY)
+    for name, value in {
+        "TRANSFORMERS_VERBOSITY": "error",
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+    }.items():
+        os.environ.setdefault(name, value)
+
+
+def _say(sentence: str, code: int) -> int:
+    typer.echo(sentence, err=True)
+    return code
+
+
+def _first_line(error: Exception) -> str:
+    text = f"{type(error).__name__}: {error}".strip().splitlines()[0].rstrip(".:")
+    return f"{text}."
+
+
+def _keep_traceback() -> str:
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="sft-probe-", suffix=".log", delete=False, encoding="utf-8"
+    ) as log:
+        log.write(traceback.format_exc())
+    return log.name
+
+
+if __name__ == "__main__":
+    sys.exit(main())

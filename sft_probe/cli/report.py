@@ -1,0 +1,14 @@
+"""`sft-probe report`: build the report of a study again."""
+
+from __future__ import annotations
+
+import typer
+
+from sft_probe.cli.options import LangOption, StudyFolder
+
+
+def report(folder: StudyFolder, lang: LangOption = "en") -> None:
+    """Build the report again from the runs on disk."""
+    from sft_probe.report import build_report
+
+    typer.echo(build_report(folder, lang=lang).html)

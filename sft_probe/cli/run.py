@@ -1,0 +1,45 @@
+"""`sft-probe run`: train and probe every arm of a study, then write the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sft_probe.cli.options import ForceOption, Lang, LangOption, SetOption, StudyFile, parse_settings
+
+if TYPE_CHECKING:
+    from sft_probe.study.spec import StudySpec
+
+
+def run(
+    file: StudyFile,
+    output_dir: Annotated[
+        Path | None, typer.Option("--output-dir", "-o", help="Folder for runs and report.")
+    ] = None,
+    settings: SetOption = None,
+    force: ForceOption = False,
+    lang: LangOption = "en",
+) -> None:
+    """Train and probe every arm of a study, write the report.
+
+    Run it again to go on where it was stopped; finished runs with unchanged settings are kept.
+    """
+    from sft_probe.study.yaml import load_study
+
+    overrides = parse_settings(settings) | ({"output_dir": str(output_dir)} if output_dir else {})
+    run_and_report(load_study(file, overrides=overrides), lang, force=force)
+
+
+def run_and_report(spec: StudySpec, lang: Lang, *, force: bool = False) -> None:
+    """Run a study under a progress bar, build its report and print the path of the page."""
+    from sft_probe.cli.progress import Bar
+    from sft_probe.execute.local import run_study
+    from sft_probe.report import build_report
+
+    with Bar() as bar:
+        run_study(spec, progress=bar, force=force)
+        bar.note("writing the report")
+        paths = build_report(spec.output_dir, lang=lang)
+    typer.echo(paths.html)

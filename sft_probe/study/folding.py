@@ -1,0 +1,100 @@
+"""From the flat form a study is written in to the nested form it is validated in, and changes to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sft_probe.errors import SpecError
+from sft_probe.study.spec import DataSpec, ModelSpec, Spec, StudySpec, TrainingSpec
+
+SECTIONS: Mapping[str, type[Spec]] = {"base": ModelSpec, "data": DataSpec, "training": TrainingSpec}
+
+
+def section_of(key: str) -> str | None:
+    """The section whose key may also stand at the top, such as "training" for `learning_rate`."""
+    return next((section for section, model in SECTIONS.items() if key in model.model_fields), None)
+
+
+def fold(raw: Mapping[str, Any], file: str) -> dict[str, Any]:
+    """The nested form of a study. Unknown keys stay where they are, to be refused by name later.
+
+    Raises: SpecError for a key that is given twice, in its section and at the top.
+    """
+    top = {key: value for key, value in raw.items() if key in StudySpec.model_fields or not section_of(key)}
+    study = dict(top)
+    for key, value in raw.items():
+        if key not in top:
+            section = section_of(key) or ""
+            study[section] = _with(study.get(section), key, value, file, section)
+    return _fold_values(study, file)
+
+
+def change(raw: dict[str, Any], key: str, value: Any, file: str) -> None:
+    """Set one dotted key, whether it stands in its section or at the top.
+
+    Raises: SpecError if the path leads through something that holds no keys.
+    """
+    *parents, last = key.split(".")
+    if not parents and last not in StudySpec.model_fields:
+        parents = [section] if (section := section_of(last)) else []
+    if len(parents) == 1 and parents[0] in SECTIONS and last in raw:
+        parents = []
+    place = raw
+    for parent in parents:
+        if place.get(parent) is None:
+            place[parent] = {}
+        place = place[parent]
+        if not isinstance(place, dict):
+            raise SpecError(f"'{parent}' holds no keys.", file=file, field=key)
+    place[last] = value
+
+
+def _fold_values(study: dict[str, Any], file: str) -> dict[str, Any]:
+    if "seed" in study:
+        seed = study.pop("seed")
+        study = _with(study, "seeds", [seed], file, "seed")
+    if isinstance(study.get("report_to"), str):
+        study["report_to"] = [] if study["report_to"] == "none" else [study["report_to"]]
+    if isinstance(study.get("probes"), list):
+        study["probes"] = [_probe(probe, f"probes[{i}]", file) for i, probe in enumerate(study["probes"])]
+    if isinstance(study.get("arms"), dict):
+        study["arms"] = {name: _arm(arm, name, file) for name, arm in study["arms"].items()}
+    return study
+
+
+def _arm(arm: Any, name: str, file: str) -> Any:
+    """An arm with its training settings in their section; nothing at all is an arm of defaults."""
+    if not isinstance(arm, dict | None):
+        return arm
+    folded = {key: value for key, value in (arm or {}).items() if key not in TrainingSpec.model_fields}
+    for key, value in (arm or {}).items():
+        if key in TrainingSpec.model_fields:
+            folded["training"] = _with(folded.get("training"), key, value, file, f"arms.{name}.training")
+    return folded
+
+
+def _probe(probe: Any, path: str, file: str) -> Any:
+    """A probe given as `name`, as `name: {options}`, or in full."""
+    if isinstance(probe, str):
+        return {"name": probe}
+    if not isinstance(probe, dict) or "name" in probe:
+        return probe
+    if len(probe) != 1:
+        raise SpecError(
+            "expected the name of a probe, alone or with its options.",
+            file=file,
+            field=path,
+            remedy="Write `- forgetting` or `- forgetting: {limit: 100}`.",
+        )
+    [(name, options)] = probe.items()
+    return {"name": name, "options": options or {}}
+
+
+def _with(section: Any, key: str, value: Any, file: str, path: str) -> dict[str, Any]:
+    """A section with one more key. Raises: SpecError if the key is already there."""
+    if section is not None and not isinstance(section, dict):
+        raise SpecError("expected keys and values.", file=file, field=path)
+    if section and key in section:
+        raise SpecError(f"'{key}' is given twice.", file=file, field=path, remedy="Keep one of the two.")
+    return {**(section or {}), key: value}
