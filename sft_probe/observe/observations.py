@@ -36,6 +36,7 @@ class ScoresSeen:
     target_greedy: Bools  # (n,) every target token is the argmax
     choice_logprob: tuple[Floats, ...]  # n arrays (n_choices,), end-of-turn token not included
     choice_tokens: tuple[Ints, ...]  # n arrays (n_choices,)
+    n_truncated: int = 0  # examples cut to fit the model's context
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,7 @@ class GenerationsSeen:
     texts: tuple[str, ...]  # special tokens removed, not stripped
     n_tokens: Ints  # (n,) generated tokens, the stop token included
     stopped: Bools  # (n,) a stop token was generated before the limit
+    n_truncated: int = 0  # prompts cut on the left to leave room for the answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +123,7 @@ class BenchmarkSeen:
 
     items: tuple[BenchmarkItem, ...]
     aggregates: dict[str, dict[str, float]]  # task -> metric -> value
+    n_truncated: int = 0  # requests cut on the left to fit the model's context
 
 
 Observation = ScoresSeen | GenerationsSeen | TokenDivergenceSeen | StatesSeen | WeightsSeen | BenchmarkSeen

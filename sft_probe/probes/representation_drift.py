@@ -44,7 +44,7 @@ class RepresentationDrift:
         cost="forward",
     )
 
-    dataset: str = "generic"
+    dataset: str = "test"
     positions: int = 4
     limit: int | None = 150
 

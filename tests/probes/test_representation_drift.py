@@ -32,7 +32,7 @@ def observed(states: np.ndarray, *, clusters: int = 0) -> Observed:
         layers=tuple(range(layers)),
         states=states,
     )
-    return Observed({States(dataset="generic", limit=150): seen})
+    return Observed({States(dataset="test", limit=150): seen})
 
 
 BASE = observed(STATES)
@@ -46,7 +46,7 @@ def test_the_base_did_not_move() -> None:
     for row in found.rows:
         limits = (row.value, row.ci_low, row.ci_high)
         assert limits == pytest.approx((row.null_value,) * 3, abs=1e-9)
-        assert (row.n, row.n_clusters, row.dataset) == (200, 50, "generic")
+        assert (row.n, row.n_clusters, row.dataset) == (200, 50, "test")
 
 
 def test_drift_grows_where_noise_was_added(find: Find) -> None:

@@ -1,0 +1,94 @@
+"""Greedy answers. An own loop over the key-value cache, because `generate` fills every setting that is not
+given from `model.generation_config` (transformers 5), sampling and repetition penalties included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sft_probe.errors import ModelError
+from sft_probe.observe.forward import arguments, device_of
+from sft_probe.observe.passages import Budget
+
+Done = Callable[[list[int]], bool]
+
+
+def generate(
+    model: nn.Module,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_new_tokens: int,
+    stops: Collection[int],
+    budget: Budget,
+    done: Done | None = None,
+) -> list[list[int]]:
+    """Greedy continuations, the stop token included where one was generated.
+
+    done: an additional stop rule over the tokens generated so far. A batch is padded on the left; answers
+    that have ended leave it. The model is lent already. Prompts must leave room in the context.
+    """
+    answers: list[list[int]] = [[] for _ in prompts]
+    order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), i))
+    while order:
+        group: list[int] = []
+        while order and (not group or (len(group) + 1) * len(prompts[order[0]]) <= budget.tokens):
+            group.append(order.pop(0))
+        loop = _Loop(model, [prompts[i] for i in group])
+        for _ in range(max_new_tokens):
+            for index, token in zip(group, loop.step(), strict=True):
+                answers[index].append(token)
+            going = [
+                row
+                for row, index in enumerate(group)
+                if answers[index][-1] not in stops and not (done and done(answers[index]))
+            ]
+            if not going:
+                break
+            if len(going) < len(group):
+                group = [group[row] for row in going]
+                loop.keep(going)
+    return answers
+
+
+class _Loop:
+    """One batch on its way: what was read, what can be attended to, and the cache."""
+
+    def __init__(self, model: nn.Module, prompts: Sequence[Sequence[int]]) -> None:
+        if not {"past_key_values", "use_cache"} <= arguments(model):
+            raise ModelError(f"{type(model).__name__} has no key-value cache, so it cannot generate here.")
+        width = max(len(prompt) for prompt in prompts)
+        ids = torch.zeros(len(prompts), width, dtype=torch.int64)
+        mask = torch.zeros_like(ids)
+        for row, prompt in enumerate(prompts):
+            ids[row, width - len(prompt) :] = torch.tensor(list(prompt))
+            mask[row, width - len(prompt) :] = 1
+        self.model, device = model, device_of(model)
+        self.ids, self.mask = ids.to(device), mask.to(device)
+        self.positions = (self.mask.cumsum(-1) - 1).clamp(min=0)
+        self.cache: Any = None
+
+    def step(self) -> list[int]:
+        """Read the newest tokens and append the most likely next one to every row."""
+        options: dict[str, Any] = {"position_ids": self.positions, "logits_to_keep": 1}
+        output = self.model(
+            input_ids=self.ids,
+            attention_mask=self.mask,
+            past_key_values=self.cache,
+            use_cache=True,
+            **{name: value for name, value in options.items() if name in arguments(self.model)},
+        )
+        self.cache = output.past_key_values
+        best: Tensor = output.logits[:, -1].argmax(-1, keepdim=True)
+        self.ids, self.positions = best, self.positions[:, -1:] + 1
+        self.mask = torch.cat([self.mask, self.mask.new_ones(len(best), 1)], dim=1)
+        return best.squeeze(1).tolist()
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with some rows only."""
+        chosen = torch.tensor(rows, device=self.ids.device)
+        self.ids, self.positions, self.mask = self.ids[chosen], self.positions[chosen], self.mask[chosen]
+        self.cache.batch_select_indices(chosen)

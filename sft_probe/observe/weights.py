@@ -1,0 +1,126 @@
+"""What training added to each weight of the base, for full models and for adapters of any kind."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sft_probe.errors import ModelError
+from sft_probe.models.anatomy import anatomy, without_adapter
+from sft_probe.observe.observations import WeightDelta, WeightsSeen
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """A weight as the forward pass uses it: a tensor, plus a low-rank product `left @ right` on top.
+
+    Both factors are float32; their product has the shape of the tensor.
+    """
+
+    weight: Tensor
+    factors: tuple[Tensor, Tensor] | None = None
+
+
+def weights_seen(model: nn.Module, base: nn.Module) -> WeightsSeen:
+    """Compare with the base tensor by tensor, lazily. A tied weight comes once, under its first name.
+
+    The model must not be trained further before the deltas are read.
+    """
+    return WeightsSeen(iterate=lambda: _deltas(model, base))
+
+
+def unchanged(model: nn.Module, base: nn.Module) -> bool:
+    """Whether a model is exactly its base: all weights equal, all adapter products zero, no soft prompt."""
+    if any(config.is_prompt_learning for config in getattr(model, "peft_config", {}).values()):
+        return False
+    for name, weight in base.named_parameters():
+        tuned = effective(model, name)
+        if tuned.weight.dtype != weight.dtype or not torch.equal(tuned.weight.to(weight.device), weight):
+            return False
+        if tuned.factors is not None and all(bool(factor.any()) for factor in tuned.factors):
+            return False
+    return True
+
+
+def effective(model: nn.Module, name: str) -> Effective:
+    """The weight that a model uses under a parameter name of its base.
+
+    LoRA on linear layers gives its factors; every other adapter is merged into a copy of its layer by peft.
+    Raises: ModelError if the model has no such weight.
+    """
+    *path, leaf = name.split(".")
+    module: Any = without_adapter(model)
+    for part in path:
+        module = getattr(_inside(module), part, None)
+    module = _inside(module)
+    if not _is_tuner(module):
+        weight = getattr(module, leaf, None)
+        if not isinstance(weight, Tensor):
+            raise ModelError(f"the model has no weight '{name}', so it was not trained from this base.")
+        return Effective(weight.detach())
+    active = [a for a in module.active_adapters if a in _adapters(module)]
+    layer = module.get_base_layer()
+    if leaf != "weight" or module.merged or module.disable_adapters or not active:
+        return Effective(getattr(layer, leaf).detach())
+    if _is_plain_lora(module, active):
+        return Effective(layer.weight.detach(), _lora_factors(module, active))
+    merged = copy.deepcopy(module)
+    merged.merge()
+    return Effective(merged.get_base_layer().weight.detach())
+
+
+def _deltas(model: nn.Module, base: nn.Module) -> Iterator[WeightDelta]:
+    parts = anatomy(base)
+    for name, weight in base.named_parameters():
+        tuned, place = effective(model, name), parts.place(name)
+        before = weight.detach().float().cpu()
+        after = tuned.weight.float().cpu()
+        delta = after - before
+        factors = None
+        if tuned.factors is not None:
+            left, right = (factor.cpu() for factor in tuned.factors)
+            delta += left @ right
+            factors = (left.numpy(), right.numpy())
+        yield WeightDelta(
+            name=name,
+            layer=place.layer,
+            module=place.module,
+            base=before.numpy(),
+            delta=delta.numpy().astype(np.float32, copy=False),
+            factors=factors,
+        )
+
+
+def _inside(module: Any) -> Any:
+    """The trained copy inside a `modules_to_save` wrapper, or the module itself."""
+    if hasattr(module, "modules_to_save") and hasattr(module, "original_module"):
+        active = [a for a in module.active_adapters if a in module.modules_to_save]
+        unused = module.disable_adapters or not active
+        return module.original_module if unused else module.modules_to_save[active[0]]
+    return module
+
+
+def _is_tuner(module: Any) -> bool:
+    return hasattr(module, "get_base_layer") and hasattr(module, "adapter_layer_names")
+
+
+def _adapters(module: Any) -> set[str]:
+    return {adapter for kind in module.adapter_layer_names for adapter in getattr(module, kind)}
+
+
+def _is_plain_lora(module: Any, active: list[str]) -> bool:
+    variants = getattr(module, "lora_variant", {})
+    return hasattr(module, "lora_A") and all(a in module.lora_A and a not in variants for a in active)
+
+
+def _lora_factors(module: Any, active: list[str]) -> tuple[Tensor, Tensor]:
+    """(out, r) and (r, in) factors of all active adapters side by side, scaling inside the first."""
+    left = torch.cat([module.scaling[a] * module.lora_B[a].weight.detach().float() for a in active], dim=1)
+    right = torch.cat([module.lora_A[a].weight.detach().float() for a in active], dim=0)
+    return (right.T, left.T) if module.fan_in_fan_out else (left, right)
