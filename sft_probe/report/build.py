@@ -1,0 +1,123 @@
+"""Build every output of a report from a study's folder: page, Markdown, JSON, figures, tables."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from sft_probe.report.charts import Chart, Drawing, draw, figure_language, sheet
+from sft_probe.report.markdown import render_markdown
+from sft_probe.report.material import load
+from sft_probe.report.page import render
+from sft_probe.report.story import Story, tell
+from sft_probe.report.words import Words
+from sft_probe.store.atomic import write_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+REPORT_SCHEMA = "sft_probe.report/1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportPaths:
+    """Where the outputs of a report stand."""
+
+    html: Path
+    markdown: Path
+    json: Path
+    figures: Path
+    tables: Path
+
+
+def build_report(output_dir: Path, *, lang: str = "en") -> ReportPaths:
+    """Write the report of a study beside its runs, replacing an older one.
+
+    lang: "en" or "zh"; figures fall back to English where no Chinese font is found.
+    Raises: StoreError if no run is finished or a file is damaged, SpecError for an unknown language.
+    """
+    words = Words(lang)
+    figure_words = Words(figure_language(lang))
+    material = load(output_dir)
+    story = tell(material, words)
+    paths = ReportPaths(
+        html=output_dir / "report.html",
+        markdown=output_dir / "report.md",
+        json=output_dir / "report.json",
+        figures=output_dir / "figures",
+        tables=output_dir / "tables",
+    )
+    drawings = _draw(story if figure_words.lang == words.lang else tell(material, figure_words))
+    _write_figures(drawings, paths.figures)
+    _write_tables(story, paths.tables)
+    write_text(paths.html, render(story, words, drawings))
+    write_text(paths.markdown, render_markdown(story, words))
+    write_text(
+        paths.json, json.dumps(as_json(story, words), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    )
+    return paths
+
+
+def as_json(story: Story, words: Words) -> dict[str, Any]:
+    """All numbers and sentences of the page; undefined numbers are null."""
+    return {
+        "schema": REPORT_SCHEMA,
+        "sft_probe": version("sft-probe"),
+        "language": words.lang,
+        "study": story.title,
+        "arms": [asdict(arm) for arm in story.material.arms],
+        "reference_arm": story.material.reference,
+        "verdict": story.verdict,
+        "covers": story.covers,
+        "warnings": story.warnings,
+        "tiles": [
+            {key: value for key, value in asdict(tile).items() if key != "curves"} for tile in story.tiles
+        ],
+        "sections": [
+            {"axis": section.axis, "charts": [_chart_json(chart) for chart in section.charts]}
+            for section in story.sections
+        ],
+        "tables": {
+            table.name: {"caption": table.caption, "rows": table.records()} for table in story.tables()
+        },
+        "items": {"shown": len(story.browser.records), "total": story.browser.total},
+        "environment": dict(story.material.environment),
+    }
+
+
+def _chart_json(chart: Any) -> dict[str, Any]:
+    if not isinstance(chart, Chart):
+        return {"name": chart.name, "title": chart.title, "missing": chart.reason}
+    return {
+        "name": chart.name,
+        "title": chart.title,
+        "subtitle": chart.subtitle,
+        "note": chart.note,
+        "table": chart.table.name,
+        "figure": f"figures/{chart.name}.svg",
+    }
+
+
+def _draw(story: Story) -> dict[str, Drawing]:
+    return {
+        chart.name: draw(chart)
+        for section in story.sections
+        for chart in section.charts
+        if isinstance(chart, Chart)
+    }
+
+
+def _write_figures(drawings: Mapping[str, Drawing], folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    for name, drawing in drawings.items():
+        write_text(folder / f"{name}.svg", sheet(drawing))
+
+
+def _write_tables(story: Story, folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    for table in story.tables():
+        write_text(folder / f"{table.name}.csv", table.csv())

@@ -1,0 +1,121 @@
+"""The self-contained HTML page. What a model said is text: escaped by Jinja, or data for `textContent`."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from dataclasses import replace
+from importlib.metadata import version
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from sft_probe.report.browser import CHANGES
+from sft_probe.report.charts import COLOURS, Chart
+from sft_probe.report.tiles import HEIGHT, WIDTH
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sft_probe.report.cells import Table
+    from sft_probe.report.charts import Drawing
+    from sft_probe.report.story import Story
+    from sft_probe.report.words import Words
+
+OPEN_ROWS = 16  # a longer table starts closed, so that the page can be read from top to bottom
+ITEM_WORDS = (
+    *(f"change.{change}" for change in CHANGES),
+    *(f"items.{key}" for key in "any found more asked expected before after seed nothing".split()),
+)
+
+
+def render(story: Story, words: Words, drawings: Mapping[str, Drawing]) -> str:
+    """The page as text. drawings: of each chart by its name."""
+    style, script = _asset("style.css"), _asset("page.js")
+    environment = Environment(
+        loader=PackageLoader("sft_probe.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["panels"] = lambda chart: _panels(drawings[chart.name])
+    return environment.get_template("report.html.j2").render(
+        story=story,
+        material=story.material,
+        w=words,
+        lang={"en": "en", "zh": "zh-Hans"}[words.lang],
+        policy=content_policy(style, script),
+        style=Markup(style),
+        script=Markup(script),
+        item_data=Markup(safe_json(_item_data(story, words))),
+        examples=_examples(story),
+        whole=_without_places(story.everything),
+        is_chart=lambda chart: isinstance(chart, Chart),
+        open_rows=OPEN_ROWS,
+        colours=len(COLOURS),
+        curve_size=(WIDTH, HEIGHT),
+        version=version("sft-probe"),
+    )
+
+
+def content_policy(style: str, script: str) -> str:
+    """Nothing is loaded, and only this very style sheet and this very script are obeyed."""
+    return (
+        f"default-src 'none'; style-src '{_sha256(style)}'; script-src '{_sha256(script)}'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def safe_json(data: Any) -> str:
+    """JSON that cannot end a script element nor open a comment, and holds no line separator."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _asset(name: str) -> str:
+    return (files("sft_probe.report") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _sha256(text: str) -> str:
+    digest = hashlib.sha256(text.encode("utf-8")).digest()
+    return "sha256-" + base64.b64encode(digest).decode("ascii")
+
+
+def _without_places(table: Table) -> Table:
+    """Rows of the whole model only: those by layer, position or module fill the CSV, not the page."""
+    layer, module = (
+        next(place for place, column in enumerate(table.columns) if column.key == key)
+        for key in ("layer", "module")
+    )
+    rows = tuple(row for row in table.rows if not row[layer].text and not row[module].text)
+    return replace(table, rows=rows)
+
+
+def _panels(drawing: Drawing) -> list[dict[str, Any]]:
+    """What the template needs of each panel. The SVG is this program's own, with all text escaped in it."""
+    return [
+        {"svg": Markup(element), "alt": panel.alt, "wide": panel.size[0] > 4}
+        for panel, element in zip(drawing.chart.panels, drawing.panels, strict=True)
+    ]
+
+
+def _item_data(story: Story, words: Words) -> dict[str, Any]:
+    return {
+        "items": story.browser.records,
+        "arms": {arm.name: {"label": arm.label, "k": arm.position} for arm in story.material.arms},
+        "colours": len(COLOURS),
+        "changes": list(CHANGES),
+        "words": {key: words.template(key) for key in ITEM_WORDS},
+    }
+
+
+def _examples(story: Story, each: int = 2) -> list[dict[str, Any]]:
+    """A few items of each kind of change of the reference arm, for readers without scripts."""
+    own = [record for record in story.browser.records if record["a"] == story.material.reference]
+    return [record for change in CHANGES for record in [r for r in own if r["c"] == change][:each]]

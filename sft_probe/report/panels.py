@@ -1,0 +1,304 @@
+"""The five kinds of panel: rows of arms, lines over steps, lines over places, maps, and a scatter."""
+
+from __future__ import annotations
+
+from math import isfinite, nan
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from sft_probe.report.charts import (
+    BAND,
+    FAINT,
+    INK,
+    QUIET,
+    Panel,
+    colour,
+    in_percent,
+    marker,
+    null_line,
+    rows_of_arms,
+    step_axis,
+)
+from sft_probe.report.numbers import Kind, Value, kind_of, rate, with_interval
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+    from sft_probe.report.material import Arm
+    from sft_probe.report.summaries import Change
+    from sft_probe.report.words import Words
+
+
+class Dot(NamedTuple):
+    """What one row of `dots` shows of an arm."""
+
+    value: Value
+    before: float = nan
+    seeds: tuple[float, ...] = ()
+    wide: Value = Value(nan)  # the interval that also covers new seeds
+    null: Value = Value(nan)  # limits within which nothing is shown to have happened
+
+
+def change_dot(change: Change) -> Dot:
+    """A change with both intervals, its seeds, and around zero what would not have been detected."""
+    band = Value(0.0, -change.detectable, change.detectable)
+    seeds = change.per_seed if len(change.per_seed) > 1 else ()
+    return Dot(value=change.estimate, seeds=seeds, wide=change.anew, null=band)
+
+
+def dots(
+    title: str, arms: Sequence[Arm], rows: Mapping[str, Dot], kind: Kind, words: Words, null: float
+) -> Panel:
+    """One row per arm: value with interval, single seeds as small dots, the base as a hollow grey ring.
+
+    A grey bar behind a row is its null: values that do not differ from the base.
+    """
+
+    def draw(axes: Axes) -> None:
+        rows_of_arms(axes, arms)
+        axes.use_sticky_edges = False
+        null_line(axes, null, vertical=True)
+        for y, arm in enumerate(arms):
+            if arm.name in rows:
+                _dot(axes, y, arm, rows[arm.name])
+        _tidy_axis(axes, kind, vertical=False)
+
+    said = "; ".join(
+        f"{arm.label} {with_interval(rows[arm.name].value, kind, words.interval_word())}"
+        for arm in arms
+        if arm.name in rows
+    )
+    title = with_unit(title, kind, words)
+    return Panel(title=title, draw=draw, alt=f"{title}: {said}.")
+
+
+def with_unit(title: str, kind: Kind, words: Words) -> str:
+    """The title with the unit that its axis does not show."""
+    unit = {"share": "%", "points": words("unit.points")}.get(kind)
+    return f"{title}, {unit}" if unit else title
+
+
+def _dot(axes: Axes, y: int, arm: Arm, dot: Dot) -> None:
+    if isfinite(dot.null.low):
+        width = dot.null.high - dot.null.low
+        axes.barh(y, width, left=dot.null.low, height=0.72, color=BAND, linewidth=0, zorder=0)
+    if isfinite(dot.before):
+        axes.plot([dot.before, dot.value.value], [y, y], color=FAINT, linewidth=1, zorder=1)
+        axes.plot(dot.before, y, "o", color=QUIET, markerfacecolor="none", markersize=5, zorder=2)
+    for limits, width in ((dot.wide, 0.9), (dot.value, 2.6)):
+        if isfinite(limits.low):
+            axes.plot([limits.low, limits.high], [y, y], color=colour(arm), linewidth=width, zorder=2)
+    axes.plot(dot.value.value, y, marker(arm), color=colour(arm), markersize=6, zorder=3)
+    axes.plot(
+        dot.seeds, [y + 0.28] * len(dot.seeds), ".", color=colour(arm), markersize=4, alpha=0.75, zorder=3
+    )
+
+
+def over_steps(
+    title: str, arms: Sequence[Arm], means: pd.DataFrame, seeds: pd.DataFrame, words: Words
+) -> Panel:
+    """Lines over training steps: means with intervals, single seeds as thin lines, the base in grey.
+
+    means: rows of one metric of `summaries.over_seeds`.  seeds: the same metric's single rows.
+    """
+    metric = str(means["metric"].iloc[0])
+
+    def draw(axes: Axes) -> None:
+        for _, start in means[means["step"] == 0].head(1).iterrows():
+            null_line(axes, start["value"])
+            if isfinite(start["ci_low"]):
+                axes.axhspan(start["ci_low"], start["ci_high"], color=BAND, linewidth=0, zorder=0)
+        for arm in arms:
+            for _, own in seeds[seeds["arm"] == arm.name].groupby("seed"):
+                ordered = own.sort_values("step")
+                axes.plot(ordered["step"], ordered["value"], color=colour(arm), linewidth=0.5, alpha=0.6)
+            _line(axes, arm, means[means["arm"] == arm.name].sort_values("step"), "step")
+        step_axis(axes, means["step"].astype(int).tolist(), words("axis.step"))
+        _tidy_axis(axes, kind_of(metric), vertical=True)
+
+    title = with_unit(title, kind_of(metric), words)
+    return Panel(title=title, draw=draw, alt=_ends(title, arms, means, metric, words))
+
+
+def over_places(
+    title: str, arms: Sequence[Arm], means: pd.DataFrame, place: str, label: str, words: Words
+) -> Panel:
+    """Lines over layers or positions at the end of training, with intervals; the null in grey."""
+    metric = str(means["metric"].iloc[0])
+
+    def draw(axes: Axes) -> None:
+        from matplotlib.ticker import MaxNLocator
+
+        null_line(axes, float(means["null_value"].iloc[0]))
+        for arm in arms:
+            _line(axes, arm, means[means["arm"] == arm.name].sort_values(place), place)
+        axes.set_xlabel(label)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _tidy_axis(axes, kind_of(metric), vertical=True)
+
+    return Panel(title=title, draw=draw, alt=_peaks(title, arms, means, place, label))
+
+
+def _line(axes: Axes, arm: Arm, rows: pd.DataFrame, x: str) -> None:
+    if rows.empty:
+        return
+    shape = marker(arm) if len(rows) <= 40 else ""
+    axes.plot(rows[x], rows["value"], color=colour(arm), marker=shape, markersize=3.5, zorder=3)
+    bounded = rows[rows["ci_low"].notna()]
+    axes.vlines(
+        bounded[x], bounded["ci_low"], bounded["ci_high"], color=colour(arm), linewidth=1.1, alpha=0.6
+    )
+
+
+def heatmap(arm: Arm, grid: pd.DataFrame, top: float, labels: tuple[str, str], alt: str) -> Panel:
+    """A map, rows upwards. Shade grows with the square root, from 0 to `top` for all arms alike.
+
+    grid: rows are layers.  labels: of columns and of rows.
+    """
+
+    def draw(axes: Axes) -> None:
+        from matplotlib.colors import PowerNorm
+
+        image = axes.imshow(
+            grid.to_numpy(float),
+            aspect="auto",
+            origin="lower",
+            cmap="cividis",
+            norm=PowerNorm(0.5, vmin=0, vmax=top or 1.0),
+            interpolation="nearest",
+        )
+        size = 9 if max(len(str(name)) for name in grid.columns) < 6 else 7
+        axes.set_xticks(range(grid.shape[1]), [str(name) for name in grid.columns], fontsize=size)
+        every = max(1, -(-grid.shape[0] // 8))
+        axes.set_yticks(range(0, grid.shape[0], every), [str(name) for name in grid.index[::every]])
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        axes.set_xlabel(labels[0])
+        axes.set_ylabel(labels[1])
+        bar = axes.get_figure().colorbar(image, ax=axes, pad=0.02, aspect=14)  # type: ignore[union-attr]
+        bar.outline.set_visible(False)
+        bar.ax.tick_params(length=0)
+
+    return Panel(title=arm.label, draw=draw, alt=alt)
+
+
+def scatter(
+    title: str, arms: Sequence[Arm], x: Mapping[str, Change], y: Mapping[str, Change], labels: tuple[str, str]
+) -> Panel:
+    """Two changes against each other, with intervals both ways and the single seeds as small dots."""
+
+    def draw(axes: Axes) -> None:
+        null_line(axes, 0.0)
+        null_line(axes, 0.0, vertical=True)
+        for arm in arms:
+            across, up = x[arm.name], y[arm.name]
+            axes.plot(across.per_seed, up.per_seed, ".", color=colour(arm), markersize=4, alpha=0.7)
+            error = [_arms_of(change) for change in (across, up)]
+            axes.errorbar(
+                across.estimate.value,
+                up.estimate.value,
+                xerr=error[0],
+                yerr=error[1],
+                fmt=marker(arm),
+                color=colour(arm),
+                markersize=7,
+                elinewidth=1.3,
+            )
+        axes.set_xlabel(labels[0])
+        axes.set_ylabel(labels[1])
+        in_percent(axes, vertical=True)
+        in_percent(axes, vertical=False)
+
+    said = "; ".join(
+        f"{a.label} {100 * x[a.name].estimate.value:+.1f}, {100 * y[a.name].estimate.value:+.1f}"
+        for a in arms
+    )
+    return Panel(title=title, draw=draw, alt=f"{labels[0]}; {labels[1]}: {said}.", size=(5.6, 3.8))
+
+
+def _arms_of(change: Change) -> list[list[float]] | None:
+    value = change.estimate
+    if not isfinite(value.low):
+        return None
+    return [[max(0.0, value.value - value.low)], [max(0.0, value.high - value.value)]]
+
+
+def stacked(title: str, arms: Sequence[Arm], parts: Mapping[str, Sequence[float]], label: str) -> Panel:
+    """One bar per arm: the first part solid, the second light."""
+
+    def draw(axes: Axes) -> None:
+        rows_of_arms(axes, arms)
+        for y, arm in enumerate(arms):
+            left = 0.0
+            for part, alpha in zip(parts[arm.name], (1.0, 0.35), strict=True):
+                axes.barh(y, part, left=left, height=0.5, color=colour(arm), alpha=alpha, linewidth=0)
+                left += part
+        axes.set_xlabel(label)
+
+    said = "; ".join(f"{a.label} " + " + ".join(f"{part:.1f}" for part in parts[a.name]) for a in arms)
+    return Panel(title=title, draw=draw, alt=f"{title} ({label}): {said}.")
+
+
+def rate_line(title: str, families: Sequence[Sequence[Arm]], kept: Mapping[str, Change], label: str) -> Panel:
+    """Change against learning rate, one grey line per family of arms."""
+
+    def draw(axes: Axes) -> None:
+        from matplotlib.ticker import NullLocator
+
+        null_line(axes, 0.0)
+        for family in families:
+            rates = [arm.learning_rate or np.nan for arm in family]
+            axes.plot(
+                rates, [kept[a.name].estimate.value for a in family], color=QUIET, linewidth=1, zorder=1
+            )
+            for arm, at in zip(family, rates, strict=True):
+                change = kept[arm.name]
+                axes.errorbar(
+                    at, change.estimate.value, yerr=_arms_of(change), fmt=marker(arm), color=colour(arm)
+                )
+        axes.set_xscale("log")
+        axes.set_xticks(sorted({arm.learning_rate or nan for family in families for arm in family}))
+        axes.xaxis.set_major_formatter(lambda value, _: rate(value))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xlabel(label)
+        in_percent(axes, vertical=True)
+
+    said = "; ".join(
+        f"{a.label} {100 * kept[a.name].estimate.value:+.1f}" for family in families for a in family
+    )
+    return Panel(title=title, draw=draw, alt=f"{title}: {said}.", size=(5.0, 3.0))
+
+
+def _tidy_axis(axes: Axes, kind: Kind, *, vertical: bool) -> None:
+    if kind in ("share", "points", "size"):
+        in_percent(axes, vertical=vertical)
+    if kind == "share":
+        low, high = axes.get_ylim() if vertical else axes.get_xlim()
+        limits = (max(low, -0.04), min(high, 1.04))
+        (axes.set_ylim if vertical else axes.set_xlim)(*limits)
+    axes.tick_params(color=FAINT, labelcolor=INK)
+
+
+def _ends(title: str, arms: Sequence[Arm], means: pd.DataFrame, metric: str, words: Words) -> str:
+    said = []
+    for arm in arms:
+        own = means[means["arm"] == arm.name].sort_values("step")
+        if not own.empty:
+            kind = kind_of(metric)
+            first, last = (with_interval(Value(v), kind) for v in own["value"].iloc[[0, -1]])
+            said.append(words("alt.from_to", arm=arm.label, first=first, last=last))
+    return f"{title}. {'; '.join(said)}."
+
+
+def _peaks(title: str, arms: Sequence[Arm], means: pd.DataFrame, place: str, label: str) -> str:
+    said = []
+    for arm in arms:
+        own = means[means["arm"] == arm.name].sort_values(place)
+        if not own.empty:
+            shown = ", ".join(f"{value:.3g}" for value in own["value"])
+            said.append(f"{arm.label}: {shown}")
+    return f"{title}, {label}. {'; '.join(said)}."

@@ -1,0 +1,230 @@
+"""From rows of the store to what a report shows: means over seeds, and paired changes over items.
+
+Two kinds of uncertainty are kept apart. Intervals are over items (entities), for the average of the
+seeds at hand; the values of the single seeds stand beside them. `Change.anew` answers for new seeds too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import isfinite, nan
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from sft_probe.report.numbers import Value
+from sft_probe.stats.contrasts import change_interval, detectable_effect
+from sft_probe.stats.intervals import Interval, cluster_codes, mean_interval, share_interval
+from sft_probe.stats.seeds import over_seeds_and_items
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+KEYS = ["probe", "metric", "dataset", "stratum", "layer", "module"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A paired change over items, averaged over seeds.
+
+    anew: the same change with an interval for new seeds and new items; undefined with one seed.
+    per_seed: the change of each seed.  detectable: smallest true change found with 80 % power.
+    why: the reason if there is no interval.
+    """
+
+    estimate: Value
+    se: float = nan
+    n: int = 0
+    n_clusters: int = 0
+    level: float = 0.95
+    anew: Value = field(default=Value(nan))
+    per_seed: tuple[float, ...] = ()
+    why: str = ""
+
+    @property
+    def detectable(self) -> float:
+        """In the unit of the change; from the interval's width where no item changed; NaN without one."""
+        width = (self.estimate.high - self.estimate.low) / 3.92  # a 95 % interval spans 2 x 1.96 SE
+        return detectable_effect(self.se if isfinite(self.se) and self.se > 0 else width)
+
+    @property
+    def direction(self) -> int:
+        """+1 or -1 if the interval excludes zero and every seed has that sign, else 0: nothing shown."""
+        for sign in (1, -1):
+            nearest = min(sign * self.estimate.low, sign * self.estimate.high)
+            if nearest > 0 and all(sign * value > 0 for value in self.per_seed):
+                return sign
+        return 0
+
+
+UNKNOWN = Change(estimate=Value(nan), why="not measured")
+
+
+def over_seeds(measurements: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
+    """One row per arm, step and metric place: mean over seeds with its interval, and the range of seeds.
+
+    The interval comes from the items where there are several seeds and items whose mean is the value;
+    otherwise it is the mean of the seeds' own limits, which errs on the wide side, as seeds share items.
+    """
+    if measurements.empty:
+        return measurements.assign(seeds=0, seed_low=nan, seed_high=nan)
+    grouped = measurements.groupby(["arm", "step", *KEYS], sort=False, dropna=False)
+    table = grouped.agg(
+        value=("value", "mean"),
+        ci_low=("ci_low", "mean"),
+        ci_high=("ci_high", "mean"),
+        se=("se", "mean"),
+        n=("n", "max"),
+        n_clusters=("n_clusters", "max"),
+        null_value=("null_value", "first"),
+        unit=("unit", "first"),
+        better=("better", "first"),
+        why=("why", "max"),
+        seeds=("seed", "nunique"),
+        seed_low=("value", "min"),
+        seed_high=("value", "max"),
+    ).reset_index()
+    return _with_item_intervals(table, items)
+
+
+def _with_item_intervals(table: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
+    place = ["arm", "step", "probe", "metric", "dataset"]
+    whole = table["stratum"].eq("") & table["module"].eq("") & table["layer"].eq(-1) & table["seeds"].gt(1)
+    if not whole.any() or items.empty:
+        return table
+    known = items.groupby(place, sort=False)
+    for index in table.index[whole]:
+        key = tuple(table.loc[index, place])
+        if key not in known.groups:
+            continue
+        found = _mean_of_seeds(known.get_group(key))
+        if isfinite(found.low) and np.isclose(found.value, float(table.loc[index, "value"]), atol=1e-6):
+            table.loc[index, ["ci_low", "ci_high", "n", "n_clusters"]] = (
+                found.low,
+                found.high,
+                found.n,
+                found.n_clusters,
+            )
+    return table
+
+
+def _mean_of_seeds(rows: pd.DataFrame) -> Interval:
+    """Interval over items of each item's mean over seeds."""
+    by_item = rows.groupby("item", sort=False).agg(value=("value", "mean"), cluster=("cluster", "first"))
+    values, clusters = by_item["value"].to_numpy(float), cluster_codes(by_item["cluster"].to_list())
+    inside = values.size > 0 and values.min() >= 0 and values.max() <= 1
+    return (share_interval if inside else mean_interval)(values, clusters)
+
+
+def records(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """Each row as a mapping by column name."""
+    return [dict(zip(rows.columns, row, strict=True)) for row in rows.itertuples(index=False, name=None)]
+
+
+def extreme(rows: pd.DataFrame, *, largest: bool = True) -> dict[str, Any]:
+    """The row with the largest, or smallest, value. rows: not empty."""
+    ordered = rows.sort_values("value", ascending=not largest, kind="stable")
+    return records(ordered.head(1))[0]
+
+
+def at_end(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of each arm and probe at its last step."""
+    if table.empty:
+        return table
+    last = table.groupby(["arm", "probe"])["step"].transform("max")
+    return table[table["step"] == last]
+
+
+def before_and_after(items: pd.DataFrame, probe: str, metric: str) -> pd.DataFrame:
+    """One row per arm, seed and item: `before` and `after` values and predictions, at step 0 and at the end.
+
+    Empty if the arms were looked at once only.
+    """
+    own = items[(items["probe"] == probe) & (items["metric"] == metric)]
+    if own.empty:
+        return own.assign(before=[], after=[], said_before=[], said_after=[])
+    last = own.groupby(["arm", "seed"])["step"].transform("max")
+    keys = ["arm", "seed", "dataset", "item"]
+    start = own.loc[own["step"] == 0, [*keys, "value", "prediction"]]
+    end = own[(own["step"] == last) & (own["step"] > 0)]
+    joined = end.merge(start.rename(columns={"value": "before", "prediction": "said_before"}), on=keys)
+    return joined.rename(columns={"value": "after", "prediction": "said_after"})
+
+
+def change(rows: pd.DataFrame, *, level: float = 0.95) -> Change:
+    """The paired change of one arm. rows: of `before_and_after`, for one arm; any mix of data sets."""
+    if rows.empty:
+        return UNKNOWN
+    return _paired(rows.assign(change=rows["after"] - rows["before"]), level)
+
+
+def contrast(rows: pd.DataFrame, reference: pd.DataFrame, *, level: float = 0.95) -> Change:
+    """Change of one arm minus change of another over the same items and, where shared, the same seeds."""
+    keys = ["seed", "dataset", "item"]
+    joined = rows.merge(reference, on=keys, suffixes=("", "_reference"))
+    if joined.empty:
+        return UNKNOWN
+    joined = joined.assign(before=joined["after_reference"] - joined["before_reference"] + joined["before"])
+    return _paired(joined.assign(change=joined["after"] - joined["before"]), level)
+
+
+def _paired(rows: pd.DataFrame, level: float) -> Change:
+    """rows: seed, dataset, item, cluster, before, after, change. Clusters are told apart by data set."""
+    items = rows.groupby(["dataset", "item"], sort=False).agg(
+        before=("before", "mean"), after=("after", "mean"), cluster=("cluster", "first")
+    )
+    datasets = items.index.get_level_values("dataset")
+    clusters = cluster_codes(
+        [
+            f"{name}\n{cluster}" if cluster else ""
+            for name, cluster in zip(datasets, items["cluster"], strict=True)
+        ]
+    )
+    found = _interval(items["after"].to_numpy(float), items["before"].to_numpy(float), clusters, level)
+    scores = rows.pivot_table(index="seed", columns=["dataset", "item"], values="change").reindex(
+        columns=items.index
+    )
+    return Change(
+        estimate=Value(found.value, found.low, found.high),
+        se=found.se,
+        n=found.n,
+        n_clusters=found.n_clusters,
+        level=level,
+        anew=_anew(scores.to_numpy(float), clusters, level),
+        per_seed=tuple(float(value) for value in rows.groupby("seed")["change"].mean()),
+        why=found.why,
+    )
+
+
+def _interval(
+    after: NDArray[np.float64], before: NDArray[np.float64], clusters: NDArray[np.int64], level: float
+) -> Interval:
+    """Tango for right-or-wrong answers, whose interval has width even without any flip; else Student's t."""
+    if set(np.unique(np.concatenate([after, before]))) <= {0.0, 1.0}:
+        return change_interval(after, before, clusters, level=level)
+    return mean_interval(after - before, clusters, level=level)
+
+
+def _anew(scores: NDArray[np.float64], clusters: NDArray[np.int64], level: float) -> Value:
+    if scores.shape[0] < 2 or scores.shape[1] != clusters.size or np.isnan(scores).any():
+        return Value(nan)
+    found = over_seeds_and_items(scores, clusters, level=level)
+    return Value(found.value, found.low, found.high)
+
+
+def half_way(steps: Iterable[int], values: Iterable[float]) -> float:
+    """The step at which half of the whole change from first to last value was first reached.
+
+    Linear between two looks. NaN for fewer than two looks or no change.
+    """
+    at, y = np.asarray(list(steps), float), np.asarray(list(values), float)
+    if at.size < 2 or not np.isfinite(y).all() or y[0] == y[-1]:
+        return nan
+    done = (y - y[0]) / (y[-1] - y[0])
+    first = int(np.argmax(done >= 0.5))
+    before = done[first - 1]
+    share = (0.5 - before) / (done[first] - before)
+    return float(at[first - 1] + share * (at[first] - at[first - 1]))

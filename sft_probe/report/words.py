@@ -1,0 +1,64 @@
+"""All words of a report, from one catalogue with both languages: `words.yaml`."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Literal, get_args
+
+import yaml
+
+from sft_probe.errors import SpecError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+Language = Literal["en", "zh"]
+LANGUAGES: tuple[Language, ...] = get_args(Language)
+
+
+class Words:
+    """The catalogue in one language: `words("verdict.lost", list=...)`."""
+
+    def __init__(self, lang: str = "en") -> None:
+        """Raises: SpecError for a language the catalogue does not have."""
+        if lang not in LANGUAGES:
+            raise SpecError(f"there is no language '{lang}'.", field="lang", remedy=nearest(lang, LANGUAGES))
+        self.lang = lang
+
+    def __call__(self, key: str, **values: object) -> str:
+        """The phrase with its placeholders filled. Raises: KeyError for an unknown key."""
+        return catalogue()[key][self.lang].format(**values)
+
+    def template(self, key: str) -> str:
+        """The phrase with its placeholders left open, for the page's script."""
+        return catalogue()[key][self.lang]
+
+    def metric(self, name: str) -> str:
+        """What a metric is called; its own name if the catalogue has none."""
+        return self(f"metric.{name}") if f"metric.{name}" in catalogue() else name
+
+    def activity(self, name: str) -> str:
+        """What time was spent on; a probe keeps its own name."""
+        return self(f"activity.{name}") if f"activity.{name}" in catalogue() else name
+
+    def listed(self, parts: Iterable[str]) -> str:
+        """ "a", "a and b", "a, b and c"."""
+        *first, last = parts
+        return self("list.comma").join(first) + (self("list.and") if first else "") + last
+
+    def listed_apart(self, parts: Iterable[str]) -> str:
+        """The same for parts that hold commas themselves: "a; b"."""
+        return self("list.semicolon").join(parts)
+
+    def interval_word(self) -> str:
+        """The word between the limits of an interval."""
+        return self("interval.to")
+
+
+@cache
+def catalogue() -> Mapping[str, Mapping[str, str]]:
+    """Every phrase by key, each with its languages."""
+    text = (files("sft_probe.report") / "words.yaml").read_text(encoding="utf-8")
+    phrases: dict[str, dict[str, str]] = yaml.safe_load(text)
+    return phrases

@@ -1,0 +1,58 @@
+"""What a study keeps once, beside its runs: the study, the environment, the audit, what its probes say."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, is_dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from sft_probe.errors import StoreError
+from sft_probe.store.atomic import write_json, write_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+Document = Literal["environment", "audit", "probes"]
+STUDY = "study.yaml"
+
+
+def write_study(output_dir: Path, text: str) -> None:
+    """Keep the resolved study as YAML text."""
+    write_text(output_dir / STUDY, text)
+
+
+def read_study(output_dir: Path) -> str:
+    """The study's YAML text, empty if none was kept."""
+    path = output_dir / STUDY
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+def write_environment(output_dir: Path, environment: Mapping[str, Any]) -> None:
+    """Keep versions, device and hashes of data, base and tokenizer."""
+    write_json(output_dir / "environment.json", dict(environment))
+
+
+def write_audit(output_dir: Path, findings: Iterable[Any]) -> None:
+    """Keep the findings of the data audit: dataclasses or mappings with code, severity and message."""
+    write_json(output_dir / "audit.json", [_plain(finding) for finding in findings])
+
+
+def write_probes(output_dir: Path, abouts: Mapping[str, Any]) -> None:
+    """Keep what each probe says of itself, by its name, so that a report needs no probe to be imported."""
+    write_json(output_dir / "probes.json", {name: _plain(about) for name, about in abouts.items()})
+
+
+def read_document(output_dir: Path, name: Document) -> Any:
+    """A kept document, None if there is none. Raises: StoreError if it is not JSON."""
+    path = output_dir / f"{name}.json"
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise StoreError(f"not valid JSON: {error}.", file=path, remedy="Run the study again.") from error
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else dict(value)

@@ -1,0 +1,134 @@
+"""Create, append to and read runs. A run is a folder; its manifest is written last and makes it finished.
+
+<output_dir>/runs/<run_id>/config.yaml, environment.json, measurements.parquet, items.parquet,
+                           train_log.parquet, manifest.json
+<output_dir>/runs/<run_id>/parts/      one file per table, step and probe while the run goes on
+"""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from sft_probe.errors import StoreError
+from sft_probe.store.columns import SCHEMAS
+from sft_probe.store.manifest import FINISHED, MANIFEST, RunManifest, read_manifest
+from sft_probe.store.migrations import migrate
+from sft_probe.store.writer import RunWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import pandas as pd
+
+__all__ = ["BASE", "RunStore", "RunWriter"]
+
+BASE = "base"  # arm and run id of the untouched base model, which has step 0 only
+
+
+class RunStore:
+    """The runs of one study.
+
+    output_dir: made on the first write; a folder without runs is an empty store.
+    """
+
+    def __init__(self, output_dir: Path) -> None:
+        self.output_dir = output_dir
+        self.folder = output_dir / "runs"
+
+    def open_run(
+        self, run_id: str, *, config: Mapping[str, Any], environment: Mapping[str, Any]
+    ) -> RunWriter:
+        """Start a run; whatever stood under this id, finished or not, is removed.
+
+        config: everything that decides the run's numbers; needs `arm`, `seed` and `digest`, may have `label`.
+        environment: versions (under `versions`), device, hashes.  Both are kept with the run.
+        Use it as a context manager; without a call of `finish` the run stays unfinished.
+        Raises: StoreError if the id is no folder name or `config` lacks a key.
+        """
+        if not run_id or run_id.startswith(".") or {"/", "\\"} & set(run_id):
+            raise StoreError(f"'{run_id}' cannot be a run id, because it is not a folder name.")
+        if missing := [key for key in ("arm", "seed", "digest") if key not in config]:
+            raise StoreError(f"the config of run '{run_id}' lacks {', '.join(missing)}.")
+        return RunWriter(self._emptied(self.folder / run_id), config, environment)
+
+    def finished(self, run_id: str, digest: str) -> bool:
+        """True if this run stands complete and undamaged under the same digest: nothing to redo.
+
+        Raises: StoreError, naming the file, if the run is finished but damaged.
+        """
+        manifest = self._read(self.folder / run_id)
+        if manifest is None or manifest.status != FINISHED or manifest.digest != digest:
+            return False
+        manifest.verify(self.folder / run_id)
+        return True
+
+    def runs(self) -> tuple[RunManifest, ...]:
+        """Manifests of all finished runs: the base first, then by run id."""
+        found = (self._read(folder) for folder in self._folders())
+        finished = [m for m in found if m is not None and m.status == FINISHED]
+        return tuple(sorted(finished, key=lambda m: (m.arm != BASE, m.run)))
+
+    def unfinished(self) -> tuple[str, ...]:
+        """Ids of runs that were begun and not finished."""
+        return tuple(folder.name for folder in self._folders() if not (folder / MANIFEST).is_file())
+
+    def config(self, run_id: str) -> dict[str, Any]:
+        """The config a run was opened with. Raises: StoreError if there is no such run."""
+        path = self.folder / run_id / "config.yaml"
+        if not path.is_file():
+            raise StoreError(f"there is no run '{run_id}'.", file=self.folder)
+        return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+    def files(self, table: str) -> tuple[Path, ...]:
+        """The Parquet files of one table over all finished runs, each checked against its hash.
+
+        Raises: StoreError, naming the file, if one is damaged or missing.
+        """
+        paths = []
+        for manifest in self.runs():
+            manifest.verify(self.folder / manifest.run)
+            paths.append(self.folder / manifest.run / f"{table}.parquet")
+        return tuple(paths)
+
+    def measurements(self) -> pd.DataFrame:
+        """All measurements of the finished runs, columns `schema.MEASUREMENT_COLUMNS`."""
+        return self._frame("measurements")
+
+    def items(self) -> pd.DataFrame:
+        """All items of the finished runs, columns `schema.ITEM_COLUMNS`."""
+        return self._frame("items")
+
+    def train_log(self) -> pd.DataFrame:
+        """What the trainer logged: run, arm, seed, step, metric, value."""
+        return self._frame("train_log")
+
+    def _frame(self, table: str) -> pd.DataFrame:
+        tables = [pq.read_table(path, schema=SCHEMAS[table]) for path in self.files(table)]
+        whole = pa.concat_tables(tables) if tables else SCHEMAS[table].empty_table()
+        frame: pd.DataFrame = whole.to_pandas()
+        return frame
+
+    def _folders(self) -> tuple[Path, ...]:
+        if not self.folder.is_dir():
+            return ()
+        return tuple(f for f in sorted(self.folder.iterdir()) if f.is_dir() and not f.name.startswith("."))
+
+    @staticmethod
+    def _read(folder: Path) -> RunManifest | None:
+        migrate(folder)
+        return read_manifest(folder)
+
+    @staticmethod
+    def _emptied(folder: Path) -> Path:
+        """Remove the manifest first: a removal cut short then leaves an unfinished run, not a damaged one."""
+        (folder / MANIFEST).unlink(missing_ok=True)
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True)
+        return folder
