@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sft_probe.store.query import query
     from sft_probe.store.runs import RunStore
     from sft_probe.study.spec import StudySpec
-    from sft_probe.study.yaml import load_study
+    from sft_probe.study.yaml import load_study, parse_study
     from sft_probe.train.host import ProbeHost
 
 __version__ = "0.1.0"
@@ -41,6 +41,7 @@ _HOMES = {
     "StudySpec": "sft_probe.study.spec",
     "build_report": "sft_probe.report",
     "load_study": "sft_probe.study.yaml",
+    "parse_study": "sft_probe.study.yaml",
     "probe_checkpoints": "sft_probe.execute.pairs",
     "query": "sft_probe.store.query",
     "run_study": "sft_probe.execute.local",
@@ -63,6 +64,7 @@ __all__ = [
     "StudySpec",
     "build_report",
     "load_study",
+    "parse_study",
     "probe_checkpoints",
     "query",
     "run_study",

@@ -16,6 +16,7 @@ from sft_probe.execute.prepare import (
     describe_environment,
     load_data_set,
     make_probes,
+    set_threads,
     task_folders,
 )
 from sft_probe.models.digest import weights_digest
@@ -77,6 +78,7 @@ def _prepare(pairs: Pairs) -> Prepared:
     )
     check_needs(probes, data)
     base = load_base(pairs.base)
+    set_threads(pairs.base, base)
     ensure_chat_template(base.tokenizer, pairs.chat_template)
     environment = describe_environment(base, data)
     write_audit(pairs.output_dir, ())

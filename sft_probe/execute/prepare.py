@@ -10,6 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from sft_probe.data.audit import Finding, audit
 from sft_probe.data.chat import ensure_chat_template
 from sft_probe.data.examples import Dataset, DataSets
@@ -25,8 +27,9 @@ from sft_probe.store.documents import write_audit, write_environment, write_prob
 from sft_probe.world import materialise
 
 if TYPE_CHECKING:
-    from sft_probe.study.spec import DataSpec, ProbeSpec, StudySpec
+    from sft_probe.study.spec import DataSpec, ModelSpec, ProbeSpec, StudySpec
 
+SMALL_MODEL = 20_000_000  # parameters
 PACKAGES = ("sft-probe", "torch", "transformers", "trl", "peft", "lm-eval", "datasets", "accelerate", "numpy")
 
 
@@ -55,6 +58,7 @@ def prepare(spec: StudySpec) -> Prepared:
     data = load_data(spec.data, spec.output_dir, seed=spec.data_seed)
     check_needs(probes, data)
     base = load_base(spec.base)
+    set_threads(spec.base, base)
     ensure_chat_template(base.tokenizer, spec.data.chat_template)
     findings = audit(data["train"], data["test"], base.tokenizer, spec.data.max_length)
     write_audit(spec.output_dir, findings)
@@ -71,6 +75,17 @@ def prepare(spec: StudySpec) -> Prepared:
         findings=findings,
         environment=environment,
     )
+
+
+def set_threads(spec: ModelSpec, base: LoadedModel) -> None:
+    """Threads of one CPU operation: as asked, else one for a model too small to be worth dividing.
+
+    With two threads on two cores, whatever else runs on the machine makes one wait for the other at every
+    small operation: the demo took more than ten times as long beside one other process (`docs/decisions.md`).
+    """
+    small = base.model.num_parameters() < SMALL_MODEL
+    if spec.cpu_threads or small:
+        torch.set_num_threads(spec.cpu_threads or 1)
 
 
 def make_probes(specs: Iterable[ProbeSpec]) -> tuple[Probe, ...]:
@@ -146,6 +161,7 @@ def describe_environment(base: LoadedModel, data: DataSets) -> dict[str, Any]:
         "platform": platform.platform(),
         "command": " ".join(["sft-probe", *sys.argv[1:]]),
         "device": str(base.device),
+        "cpu_threads": torch.get_num_threads(),
         "base": {"path": base.path, "sha256": base.digest},
         "data": {name: {"rows": len(data[name]), "sha256": data[name].digest} for name in data},
     }

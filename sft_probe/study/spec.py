@@ -31,6 +31,8 @@ class ModelSpec(Spec):
     """Where to compute; auto takes the best there is."""
     trust_remote_code: bool = False
     """Whether code that comes with the model may be run."""
+    cpu_threads: int | None = Field(default=None, ge=1)
+    """Threads of one operation on the CPU; one for a small model if not given. It decides the last bits."""
 
 
 class DataSpec(Spec):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -64,13 +66,14 @@ def run_sft(
     set_seed(run.seed)  # adapters draw their first weights before the trainer seeds itself
     model = make_method(run.arm).adapt(fresh_copy(base))
     rows = training_rows(run, base, data)
-    trainer = SFTTrainer(
-        cast("PreTrainedModel | PeftModel", model),
-        args=trainer_arguments(run, scratch),
-        train_dataset=rows,
-        processing_class=base.tokenizer,
-        callbacks=list(callbacks),
-    )
+    with _untold():
+        trainer = SFTTrainer(
+            cast("PreTrainedModel | PeftModel", model),
+            args=trainer_arguments(run, scratch),
+            train_dataset=rows,
+            processing_class=base.tokenizer,
+            callbacks=list(callbacks),
+        )
     trainer.remove_callback(PrinterCallback)  # what it would print, the host keeps in the run's log
     result = trainer.train()
     return TrainedArm(
@@ -80,6 +83,19 @@ def run_sft(
         train_rows=len(rows),
         metrics={name: float(value) for name, value in result.metrics.items()},
     )
+
+
+@contextmanager
+def _untold() -> Iterator[None]:
+    """Keep TRL's trainers, which report their use to the hub when they are made, from doing so."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_DISABLE_TELEMETRY
+    constants.HF_HUB_DISABLE_TELEMETRY = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_DISABLE_TELEMETRY = before
 
 
 def make_method(arm: ArmSpec) -> Method:
