@@ -29,7 +29,7 @@ def validate(
     from sft_probe.cli.tables import print_table
     from sft_probe.data.audit import audit
     from sft_probe.data.chat import ensure_chat_template
-    from sft_probe.execute.prepare import check_needs, load_data, make_probes, stop_on_errors
+    from sft_probe.execute.prepare import check_needs, fitting, load_data, make_probes, stop_on_errors
     from sft_probe.models.load import load_tokenizer, model_path
     from sft_probe.study.yaml import load_study
     from sft_probe.train.sft import make_method
@@ -42,6 +42,7 @@ def validate(
     path, trusted = model_path(spec.base.model_name_or_path), spec.base.trust_remote_code
     tokenizer = load_tokenizer(path, trust_remote_code=trusted)
     ensure_chat_template(tokenizer, spec.data.chat_template)
+    data = fitting(data, spec.data, tokenizer)
     findings = audit(data["train"], data["test"], tokenizer, spec.data.max_length)
     show(findings)
     stop_on_errors(findings, spec.data.allow)

@@ -199,6 +199,8 @@ READERS: Mapping[str, Callable[[Path], Iterator[Numbered]]] = {
     ".parquet": _parquet,
     ".txt": _plain,
 }
+
+
 def _folder(source: str) -> Iterator[Numbered]:
     """A folder written by `save_to_disk`, or one of data files as the hub keeps them."""
     import datasets

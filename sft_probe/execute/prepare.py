@@ -15,6 +15,7 @@ import torch
 from sft_probe.data.audit import Finding, audit
 from sft_probe.data.chat import ensure_chat_template
 from sft_probe.data.examples import Dataset, DataSets
+from sft_probe.data.fit import drop_too_long
 from sft_probe.data.load import is_planted, load_dataset, planted_parts
 from sft_probe.data.split import hold_out
 from sft_probe.errors import DataError
@@ -27,6 +28,8 @@ from sft_probe.store.documents import write_audit, write_environment, write_prob
 from sft_probe.world import materialise
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from sft_probe.study.spec import DataSpec, ModelSpec, ProbeSpec, StudySpec
 
 SMALL_MODEL = 20_000_000  # parameters
@@ -60,6 +63,7 @@ def prepare(spec: StudySpec) -> Prepared:
     base = load_base(spec.base)
     set_threads(spec.base, base)
     ensure_chat_template(base.tokenizer, spec.data.chat_template)
+    data = fitting(data, spec.data, base.tokenizer)
     findings = audit(data["train"], data["test"], base.tokenizer, spec.data.max_length)
     write_audit(spec.output_dir, findings)
     stop_on_errors(findings, spec.data.allow)
@@ -105,6 +109,17 @@ def load_data(spec: DataSpec, output_dir: Path, *, seed: int) -> DataSets:
     for name, limit in (("train", spec.max_train_rows), ("test", spec.max_test_rows)):
         sets[name] = Dataset(name, sets[name].examples[:limit], sets[name].source)
     return DataSets(sets)
+
+
+def fitting(data: DataSets, spec: DataSpec, tokenizer: PreTrainedTokenizerBase) -> DataSets:
+    """The data as the study asks: as they are, or without train and test rows that are too long.
+
+    Raises: DataError if none is left.
+    """
+    if spec.too_long == "cut":
+        return data
+    fitted = {name: drop_too_long(data[name], tokenizer, spec.max_length) for name in ("train", "test")}
+    return DataSets({**data, **fitted})
 
 
 def load_data_set(

@@ -54,6 +54,8 @@ class DataSpec(Spec):
     """How many rows of the test set to probe on at most."""
     max_length: int = Field(default=256, ge=8)
     """Tokens after which a training row is cut."""
+    too_long: Literal["cut", "drop"] = "cut"
+    """What happens to longer rows: cut at the end, or left out of training and test."""
     allow: tuple[str, ...] = ()
     """Codes of audit findings that shall not stop the run."""
     chat_template: str | None = None
