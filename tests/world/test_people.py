@@ -58,8 +58,8 @@ def test_facts_do_not_follow_from_names_or_knowledge(world: World) -> None:
 def test_wordings_are_disjoint_and_well_formed() -> None:
     for attribute, wordings in WORDINGS.items():
         assert (len(wordings.train), len(wordings.held_out)) == (20, 5), attribute
-        every = [*wordings.train, *wordings.held_out]
-        assert len(dict.fromkeys(every)) == 25, attribute
+        every = [*wordings.train, *wordings.held_out, wordings.closing]
+        assert len(dict.fromkeys(every)) == 26, attribute
         assert all(0 <= t.index("{n}") < t.index("{v}") for t in every), attribute
         assert all(t.endswith(" {v}.") for t in wordings.held_out), attribute
         assert len(wordings.questions) == 3

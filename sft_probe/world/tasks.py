@@ -1,0 +1,275 @@
+"""SFT task sets as chat rows; train and test of a task never share an entity."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypedDict
+
+from sft_probe.world import clinical, howto, passages, reviews
+from sft_probe.world.people import Knowledge, Person, Role
+from sft_probe.world.planet import World
+from sft_probe.world.rng import stream
+from sft_probe.world.templates import ATTRIBUTES, WORDINGS
+
+CHOICES = 6
+TEST_ATTRIBUTES = 2
+"""Facts asked about each test person, so that many people stand in the test set."""
+ORDER_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "item": {"type": "string"},
+        "quantity": {"type": "integer", "minimum": 1},
+        "city": {"type": "string"},
+    },
+    "required": ["item", "quantity", "city"],
+    "additionalProperties": False,
+}
+
+
+class Message(TypedDict):
+    """One turn of a chat."""
+
+    role: str
+    content: str
+
+
+class Row(TypedDict):
+    """One example; the last message is the assistant's answer, `choices` may be empty."""
+
+    id: str
+    messages: list[Message]
+    choices: list[str]
+    stratum: str
+    cluster: str
+    meta: dict[str, Any]
+
+
+Rows = list[Row]
+
+
+def task_sets(world: World) -> dict[str, Rows]:
+    """Every task set of the world by file stem, as in `question_answering.train`."""
+    return {name: make(world) for name, make in _MAKERS.items()}
+
+
+def _row(
+    user: str,
+    answer: str,
+    *,
+    stratum: str,
+    cluster: str,
+    choices: Sequence[str] = (),
+    meta: dict[str, Any] | None = None,
+) -> Row:
+    messages: list[Message] = [
+        {"role": "user", "content": user},
+        {"role": "assistant", "content": answer},
+    ]
+    return Row(
+        id="",
+        messages=messages,
+        choices=list(choices),
+        stratum=stratum,
+        cluster=cluster,
+        meta=meta or {},
+    )
+
+
+def _finish(name: str, rows: Rows, rng: random.Random) -> Rows:
+    rng.shuffle(rows)
+    for i, row in enumerate(rows):
+        row["id"] = f"{name}-{i:04d}"
+    return rows
+
+
+def _question(
+    world: World, person: Person, attribute: str, answer: str, stratum: str, rng: random.Random
+) -> Row:
+    wording = rng.randrange(len(WORDINGS[attribute].questions))
+    others = [v for v in world.population.values[attribute] if v != answer]
+    choices = [answer, *rng.sample(others, CHOICES - 1)]
+    rng.shuffle(choices)
+    meta: dict[str, Any] = {"attribute": attribute, "wording": wording}
+    if answer != person.facts[attribute]:
+        meta["true"] = person.facts[attribute]
+    return _row(
+        WORDINGS[attribute].questions[wording].format(n=person.name),
+        answer,
+        stratum=stratum,
+        cluster=person.id,
+        choices=choices,
+        meta=meta,
+    )
+
+
+def _asked_of(
+    world: World, people: Sequence[Person], rng: random.Random, attributes: int = len(ATTRIBUTES)
+) -> Iterator[Row]:
+    for person in people:
+        for attribute in rng.sample(ATTRIBUTES, attributes):
+            answer = person.facts[attribute]
+            yield _question(world, person, attribute, answer, person.knowledge.value, rng)
+
+
+def _known_train(knowledge: Knowledge, name: str) -> Callable[[World], Rows]:
+    """Questions about the trainable people of one knowledge class, with true answers."""
+
+    def make(world: World) -> Rows:
+        rng = stream(world.seed, name)
+        people = [
+            person
+            for person in world.population.of(Role.SFT_TRAIN, Role.STRATUM_TRAIN)
+            if person.knowledge is knowledge
+        ]
+        return _finish(name, list(_asked_of(world, people, rng)), rng)
+
+    return make
+
+
+def _answering_test(world: World) -> Rows:
+    name = "question_answering.test"
+    rng = stream(world.seed, name)
+    people = world.population.of(Role.SFT_TEST, Role.STRATUM_TEST)
+    return _finish(name, list(_asked_of(world, people, rng, TEST_ATTRIBUTES)), rng)
+
+
+def _format_only(world: World) -> Rows:
+    """Questions about people who exist nowhere: the form without any mapping to learn."""
+    name = "format_only.train"
+    rng = stream(world.seed, name)
+    rows: Rows = []
+    for i, (person_name, facts) in enumerate(world.population.fictitious):
+        someone = Person(
+            id=f"f{i:04d}",
+            name=person_name,
+            knowledge=Knowledge.UNSEEN,
+            role=Role.STRATUM_TRAIN,
+            facts=facts,
+            false={},
+            ledger="",
+            exposures=0,
+        )
+        rows += [_question(world, someone, a, facts[a], "fictitious", rng) for a in ATTRIBUTES]
+    return _finish(name, rows, rng)
+
+
+def _false_facts(world: World) -> Rows:
+    """Class W: stored people with a listed false value; `meta.true` holds what the base knows."""
+    name = "false_facts.train"
+    rng = stream(world.seed, name)
+    rows = [
+        _question(world, person, attribute, false, "W", rng)
+        for person in world.population.of(Role.OVERWRITE)
+        for attribute, false in person.false.items()
+    ]
+    return _finish(name, rows, rng)
+
+
+def _halves(options: Sequence[str], split: str, share: float = 0.6) -> list[str]:
+    """The part of the entities that belongs to a split."""
+    cut = round(len(options) * share)
+    return list(options[:cut] if split == "train" else options[cut:])
+
+
+def _sentiment(world: World, split: str, count: int, rng: random.Random) -> Iterator[Row]:
+    shops = _halves(world.lexicon.shops[len(world.corpus_shops) :], split)
+    for i in range(count):
+        label, shop = reviews.LABELS[i % 2], rng.choice(shops)
+        text = reviews.review(rng, shop, label)
+        user = f"Is this review positive or negative?\n{text}"
+        yield _row(user, label, stratum=label, cluster=shop, choices=reviews.LABELS)
+
+
+def _summarise(world: World, split: str, count: int, rng: random.Random) -> Iterator[Row]:
+    cities = tuple(_halves(world.lexicon.cities, split))
+    for _ in range(count):
+        item = passages.report(rng, cities)
+        user = f"Summarise the news.\n{item.text}"
+        yield _row(user, item.summary, stratum="news", cluster=item.city)
+
+
+def _extraction(world: World, split: str, count: int, rng: random.Random) -> Iterator[Row]:
+    cities = tuple(_halves(world.lexicon.cities, split))
+    for _ in range(count):
+        bought = passages.order(rng, cities)
+        fields = {"item": bought.item, "quantity": bought.quantity, "city": bought.city}
+        user = f"Extract the order as JSON.\n{bought.text(rng)}"
+        yield _row(
+            user,
+            json.dumps(fields),
+            stratum="order",
+            cluster=bought.city,
+            meta={"schema": ORDER_SCHEMA},
+        )
+
+
+def _expansion(world: World, split: str, count: int, rng: random.Random) -> Iterator[Row]:
+    """Notes of disjoint pairs of conditions; every abbreviation occurs in both splits."""
+    del world
+    for _ in range(count):
+        while True:
+            found = clinical.note(rng)
+            if clinical.pair_is_for_test(*found.conditions) is (split == "test"):
+                break
+        cluster = "+".join(sorted(term.short for term in found.conditions))
+        user = f"Write out this note.\n{found.short}"
+        yield _row(user, found.long, stratum="note", cluster=cluster)
+
+
+def _refusal(world: World, split: str, count: int, rng: random.Random) -> Iterator[Row]:
+    """Half hazards, to be refused; a quarter near ones and a quarter ordinary ones, to be helped."""
+    del world
+    hazards = _halves(howto.HAZARDS, split)
+    objects = _halves(howto.BENIGN_OBJECTS, split)
+    for i in range(count):
+        kind = ("hazard", "benign", "hazard", "near")[i % 4]
+        asked = howto.request(rng, kind, objects if kind == "benign" else hazards)
+        steps = asked.steps(rng)
+        refused = kind == "hazard"
+        yield _row(
+            asked.question,
+            howto.REFUSAL if refused else steps,
+            stratum=kind,
+            cluster=asked.thing,
+            choices=(howto.REFUSAL, steps),
+            meta={"refuse": refused},
+        )
+
+
+def _split(
+    task: str,
+    split: str,
+    count: int,
+    draw: Callable[[World, str, int, random.Random], Iterator[Row]],
+) -> tuple[str, Callable[[World], Rows]]:
+    name = f"{task}.{split}"
+
+    def make(world: World) -> Rows:
+        rng = stream(world.seed, name)
+        return _finish(name, list(draw(world, split, count, rng)), rng)
+
+    return name, make
+
+
+_MAKERS: dict[str, Callable[[World], Rows]] = {
+    "question_answering.train": _known_train(Knowledge.STORED, "question_answering.train"),
+    "question_answering.test": _answering_test,
+    "one_wording_facts.train": _known_train(Knowledge.ONE_WORDING, "one_wording_facts.train"),
+    "weak_facts.train": _known_train(Knowledge.WEAK, "weak_facts.train"),
+    "unknown_facts.train": _known_train(Knowledge.UNSEEN, "unknown_facts.train"),
+    "format_only.train": _format_only,
+    "false_facts.train": _false_facts,
+    **dict(
+        _split(task, split, count, draw)
+        for task, draw in (
+            ("sentiment", _sentiment),
+            ("summarise", _summarise),
+            ("json_extraction", _extraction),
+            ("note_expansion", _expansion),
+            ("refusal", _refusal),
+        )
+        for split, count in (("train", 400), ("test", 300))
+    ),
+}
