@@ -80,7 +80,7 @@ def _prepare(pairs: Pairs) -> Prepared:
     base = load_base(pairs.base)
     set_threads(pairs.base, base)
     ensure_chat_template(base.tokenizer, pairs.chat_template)
-    environment = describe_environment(base, data)
+    environment = describe_environment(pairs.base, base, data)
     write_audit(pairs.output_dir, ())
     write_environment(pairs.output_dir, environment)
     write_probes(pairs.output_dir, {probe.name: probe.about for probe in probes})

@@ -67,7 +67,7 @@ def prepare(spec: StudySpec) -> Prepared:
     findings = audit(data["train"], data["test"], base.tokenizer, spec.data.max_length)
     write_audit(spec.output_dir, findings)
     stop_on_errors(findings, spec.data.allow)
-    environment = describe_environment(base, data)
+    environment = describe_environment(spec.base, base, data)
     write_environment(spec.output_dir, environment)
     write_probes(spec.output_dir, {probe.name: probe.about for probe in probes})
     observer = Observer(base, data, benchmark_paths=task_folders(spec.data.include_path, spec.output_dir))
@@ -169,7 +169,7 @@ def stop_on_errors(findings: Iterable[Finding], allowed: Iterable[str]) -> None:
             )
 
 
-def describe_environment(base: LoadedModel, data: DataSets) -> dict[str, Any]:
+def describe_environment(spec: ModelSpec, base: LoadedModel, data: DataSets) -> dict[str, Any]:
     """Versions, device, and hashes of base and data: what somebody needs to repeat the numbers."""
     return {
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
@@ -177,6 +177,6 @@ def describe_environment(base: LoadedModel, data: DataSets) -> dict[str, Any]:
         "command": " ".join(["sft-probe", *sys.argv[1:]]),
         "device": str(base.device),
         "cpu_threads": torch.get_num_threads(),
-        "base": {"path": base.path, "sha256": base.digest},
+        "base": {"path": spec.model_name_or_path, "sha256": base.digest},
         "data": {name: {"rows": len(data[name]), "sha256": data[name].digest} for name in data},
     }
