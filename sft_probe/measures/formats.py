@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping
+from typing import Any
 
 from jsonschema.protocols import Validator
 from jsonschema.validators import validator_for
@@ -19,7 +20,7 @@ _ROLE_LINE = re.compile(
 _ROLE_INLINE = re.compile(r"(?:^|\s)(?:User|Human|Assistant|Question):\s")
 
 
-def json_value(text: str) -> dict[str, object] | list[object] | None:
+def json_value(text: str) -> dict[str, Any] | list[Any] | None:
     """The JSON object or array that a text is, as a whole; None if it is anything else.
 
     Strict as a program that reads the answer would be: no code fence, nothing before or after, no NaN.
@@ -52,8 +53,9 @@ def schema_validator(schema: Mapping[str, object]) -> Validator:
     when used referencing.Unresolvable for a reference to elsewhere.
     """
     kind = validator_for(schema)
-    kind.check_schema(schema)
-    validator: Validator = kind(schema, registry=Registry())
+    plain = dict(schema)
+    kind.check_schema(plain)
+    validator: Validator = kind(plain, registry=Registry())
     return validator
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sft_probe.errors import GateNotMet
 from sft_probe.stats.intervals import normal, wilson
+from sft_probe.world.benchmarks import Item, benchmark_items
 from sft_probe.world.card import REPORTED_ONLY
 from sft_probe.world.corpus import ledger_prefix, state
 from sft_probe.world.people import Knowledge, Person
@@ -159,6 +160,7 @@ def evaluate_gates(model_path: Path, seed: int = 0) -> GateReport:
         ),
         reported("weak_people_in_held_out_sentences", weak(base, world, rng)),
     ]
+    context += [reported(name, benchmark(base, items)) for name, items in benchmark_items(world).items()]
     tuned = short_sft(
         base,
         tasks["question_answering.train"],
@@ -237,6 +239,17 @@ def grammar(base: Speaker, rng: random.Random) -> list[bool]:
     good = base.log_likelihoods([pair.good for pair in pairs])
     bad = base.log_likelihoods([pair.bad for pair in pairs])
     return [g > b for g, b in zip(good, bad, strict=True)]
+
+
+def benchmark(base: Speaker, items: Sequence[Item]) -> list[bool]:
+    """Items whose right choice makes the likeliest text; lm-eval's `acc` on them is the same idea."""
+    texts = [f"{item['context']} {c}".lstrip() for item in items for c in item["choices"]]
+    scores = iter(base.log_likelihoods(texts))
+    hits = []
+    for item in items:
+        own = [next(scores) for _ in item["choices"]]
+        hits.append(own.index(max(own)) == item["answer"])
+    return hits
 
 
 def answers(model: Speaker, rows: Sequence[Row], *, strict: bool = True) -> list[bool]:

@@ -9,6 +9,7 @@ import torch
 
 from sft_probe.errors import InputError
 from sft_probe.world import World, gates
+from sft_probe.world.benchmarks import BENCHMARKS
 from sft_probe.world.card import write_card
 from sft_probe.world.gates import Gate, GateReport, answers, evaluate_gates, recall, unseen
 from sft_probe.world.people import Knowledge
@@ -58,6 +59,13 @@ def test_gate_report_is_green_and_says_what_the_code_says(base_folder: Path) -> 
     thresholds = {gate["name"]: gate["rule"] for gate in report["gates"]}
     assert thresholds["recall_in_held_out_sentences"] == "lower bound >= 0.9"
     assert thresholds["elicitation_after_short_sft"] == "lower bound >= 0.95"
+
+
+def test_report_shows_every_benchmark(base_folder: Path) -> None:
+    report = json.loads((base_folder / "gates.json").read_text())
+    shares = {row["name"]: row["share"] for row in report["context"]}
+    assert {*BENCHMARKS} <= shares.keys()
+    assert all(shares[name] > 0.5 for name in BENCHMARKS if name != "world_context")
 
 
 def test_card_is_the_one_that_the_data_makes(base_folder: Path, tmp_path: Path) -> None:
