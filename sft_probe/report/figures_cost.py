@@ -10,10 +10,10 @@ import pandas as pd
 from sft_probe.report import cells
 from sft_probe.report.cells import Column, Table
 from sft_probe.report.charts import Chart, Missing, Panel
-from sft_probe.report.findings import detectable, growth_list, points
 from sft_probe.report.numbers import Value, number, p_value, rate, seconds
 from sft_probe.report.panels import change_dot, dots, rate_line, scatter, stacked, with_unit
 from sft_probe.report.reasons import absent, seeds_phrase, subtitle
+from sft_probe.report.sentences import detectable, growth_list, points
 from sft_probe.report.summaries import UNKNOWN, Change
 from sft_probe.stats.contrasts import mcnemar
 
@@ -59,6 +59,12 @@ def _forgetting_title(found: Findings, words: Words) -> str:
         return words("chart.forgetting.plain")
     if found.shown_kept[worst.name] < 0:
         return words("chart.forgetting.lost", arm=worst.label, change=points(found.kept[worst.name], words))
+    single = [task for arm in found.arms for task in found.lost_on[arm.name]]
+    if single:
+        return words("chart.forgetting.single", tasks=words.listed(dict.fromkeys(single)))
+    shaken = [task for tasks in found.less_sure_on.values() for task in tasks]
+    if shaken:
+        return words("chart.forgetting.less_sure", tasks=words.listed(dict.fromkeys(shaken)))
     return words("chart.forgetting.none", mde=detectable(found.kept.values()))
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from sft_probe.report import cells
 from sft_probe.report.cells import Column, Table
 from sft_probe.report.charts import Chart, Missing
-from sft_probe.report.findings import detectable
 from sft_probe.report.numbers import Value, kind_of
 from sft_probe.report.panels import Dot, change_dot, dots
 from sft_probe.report.reasons import absent, seeds_phrase
+from sft_probe.report.sentences import detectable
 from sft_probe.report.summaries import at_end, records
 
 if TYPE_CHECKING:

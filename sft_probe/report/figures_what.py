@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from sft_probe.report import cells
 from sft_probe.report.cells import Column, Table
 from sft_probe.report.charts import Chart, Missing
-from sft_probe.report.findings import points
 from sft_probe.report.numbers import Value, kind_of, number, with_interval
 from sft_probe.report.panels import Dot, dots
 from sft_probe.report.reasons import absent, subtitle
+from sft_probe.report.sentences import points
 from sft_probe.report.summaries import before_and_after, change, extreme, records
 
 if TYPE_CHECKING:

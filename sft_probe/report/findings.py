@@ -1,8 +1,8 @@
 """What can be said, and how surely: tested contrasts, and the sentences made of them.
 
-A sentence claims an effect only if the interval at a level corrected for the number of arms (Bonferroni)
-excludes zero and every seed agrees in sign. Otherwise it says that nothing was shown and how large an
-effect would have been found.
+A sentence claims an effect only if the interval at a level corrected for the number of arms (Bonferroni;
+for single benchmarks, for arms times benchmarks) excludes zero and every seed agrees in sign. Otherwise it
+says that nothing was shown and how large an effect would have been found.
 """
 
 from __future__ import annotations
@@ -15,16 +15,25 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from sft_probe.report.numbers import Value, interval, number, rate
-from sft_probe.report.summaries import UNKNOWN, Change, at_end, before_and_after, change, contrast, over_seeds
+from sft_probe.report.numbers import Value
+from sft_probe.report.summaries import (
+    UNKNOWN,
+    Change,
+    at_end,
+    before_and_after,
+    change,
+    contrast,
+    over_seeds,
+    records,
+)
+from sft_probe.stats.intervals import student_t
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from sft_probe.report.material import Arm, Material
-    from sft_probe.report.words import Words
 
-STRICT, LENIENT = "exact_match", "contains_match"
+STRICT, LENIENT, LIKELIHOOD = "exact_match", "contains_match", "answer_logprob"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,9 +49,11 @@ class Findings:
     """Every number the verdict, the tiles and the figure titles rest on. Mappings are by arm name.
 
     summary: `summaries.over_seeds`.  learned, lenient: change of the share of right answers.
-    form: change of the strict score minus change of the lenient one.  kept: change of the benchmarks'
-    accuracy, all items pooled; kept_by: by benchmark.  sure: the same as learned and kept, at the level
-    that decides.
+    likelihood: change of the expected answers' log-probability, nats per token.  form: change of the
+    strict score minus change of the lenient one.  kept: change of the benchmarks'
+    accuracy, all items pooled; kept_by: by benchmark.  shown_*: sign of what is shown at the level that
+    decides, 0 if nothing is.  lost_on: benchmarks on which a loss is shown; less_sure_on: those
+    on which the right choice lost against the best wrong one, in nats: seen before an answer flips.
     """
 
     material: Material
@@ -52,11 +63,15 @@ class Findings:
     benchmarks: pd.DataFrame = field(default_factory=pd.DataFrame)
     learned: Mapping[str, Change] = field(default_factory=dict)
     lenient: Mapping[str, Change] = field(default_factory=dict)
+    likelihood: Mapping[str, Change] = field(default_factory=dict)
     form: Mapping[str, Change] = field(default_factory=dict)
     kept: Mapping[str, Change] = field(default_factory=dict)
     kept_by: Mapping[tuple[str, str], Change] = field(default_factory=dict)
     shown_learned: Mapping[str, int] = field(default_factory=dict)
+    shown_likelihood: Mapping[str, int] = field(default_factory=dict)
     shown_kept: Mapping[str, int] = field(default_factory=dict)
+    lost_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    less_sure_on: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
     growth: tuple[Growth, ...] = ()
 
     @cached_property
@@ -116,6 +131,8 @@ def find(material: Material) -> Findings:
     strict = strict[strict["dataset"] == dataset]
     lenient = before_and_after(material.items, "task_alignment", LENIENT)
     lenient = lenient[lenient["dataset"] == dataset]
+    likely = before_and_after(material.items, "task_alignment", LIKELIHOOD)
+    likely = likely[likely["dataset"] == dataset]
     marks = before_and_after(material.items, "forgetting", "correct")
     level = 1 - 0.05 / max(1, len(material.arms))
     by_task = {
@@ -131,107 +148,16 @@ def find(material: Material) -> Findings:
         benchmarks=marks,
         learned={arm.name: change(_of(strict, arm)) for arm in material.arms},
         lenient={arm.name: change(_of(lenient, arm)) for arm in material.arms},
+        likelihood={arm.name: change(_of(likely, arm)) for arm in material.arms},
         form={arm.name: contrast(_of(strict, arm), _of(lenient, arm)) for arm in material.arms},
         kept={arm.name: change(_of(marks, arm)) for arm in material.arms},
         kept_by=by_task,
         shown_learned={arm.name: change(_of(strict, arm), level=level).direction for arm in material.arms},
         shown_kept={arm.name: change(_of(marks, arm), level=level).direction for arm in material.arms},
+        shown_likelihood={arm.name: change(_of(likely, arm), level=level).direction for arm in material.arms},
+        less_sure_on=_less_sure(material, summary, marks),
+        lost_on={arm.name: _lost_on(_of(marks, arm), len(material.arms)) for arm in material.arms},
         growth=_growth(material.arms, marks),
-    )
-
-
-def verdict(found: Findings, words: Words) -> list[str]:
-    """Two to four plain sentences, never more certain than the intervals."""
-    sentences = [_learned_sentence(found, words), _form_sentence(found, words)]
-    sentences += [_kept_sentence(found, words), _growth_sentence(found, words)]
-    return [sentence for sentence in sentences if sentence]
-
-
-def points(value: Change, words: Words) -> str:
-    """ "+94.6 points (92.1 to 97.0)"; if only these seeds show it, with the interval for new seeds too."""
-    limits = interval(value.estimate, "points", words.interval_word())
-    if value.direction and value.anew.low <= 0 <= value.anew.high:
-        limits += words("new_seeds", limits=interval(value.anew, "points", words.interval_word()))
-    shown = words("points", value=number(value.estimate.value, "points"))
-    return f"{shown} ({limits})" if limits else shown
-
-
-def detectable(changes: Iterable[Change]) -> str:
-    """The largest of the smallest detectable changes, in points without sign."""
-    sizes = [c.detectable for c in changes if isfinite(c.detectable)]
-    return number(max(sizes), "size") if sizes else "?"
-
-
-def base_share(found: Findings, metric: str) -> Value:
-    """The base model's share on the task, NaN if it was not measured."""
-    rows = found.of_main_data(found.rows(metric, end=False))
-    rows = rows[rows["step"] == 0]
-    if rows.empty:
-        return Value(float("nan"))
-    first = rows.iloc[0]
-    return Value(float(first["value"]), float(first["ci_low"]), float(first["ci_high"]))
-
-
-def _learned_sentence(found: Findings, words: Words) -> str:
-    best = found.best()
-    if best is None:
-        return words("verdict.no_task")
-    gain = found.learned[best.name]
-    learners = [arm for arm in found.arms if found.shown_learned[arm.name] > 0]
-    others = [arm for arm in found.arms if found.shown_learned[arm.name] <= 0]
-    mde = detectable(found.learned[arm.name] for arm in others)
-    if not learners:
-        return words("verdict.learned_none", mde=mde)
-    values = {"before": number(base_share(found, STRICT).value, "share", 0), "best": best.label}
-    values["change"] = points(gain, words)
-    if others:
-        names = words.listed(arm.label for arm in learners)
-        rest = words.listed(arm.label for arm in others)
-        return words("verdict.learned_some", names=names, others=rest, mde=mde, **values)
-    return words("verdict.learned_one" if len(learners) == 1 else "verdict.learned_all", **values)
-
-
-def _form_sentence(found: Findings, words: Words) -> str:
-    best = found.best()
-    if best is None or found.shown_learned[best.name] <= 0 or found.form[best.name].direction <= 0:
-        return ""
-    return words(
-        "verdict.form",
-        base=number(base_share(found, LENIENT).value, "share", 0),
-        lenient=points(found.lenient[best.name], words),
-        best=best.label,
-    )
-
-
-def _kept_sentence(found: Findings, words: Words) -> str:
-    if found.worst() is None:
-        return words("verdict.no_benchmarks")
-    losers = [arm for arm in found.arms if found.shown_kept[arm.name] < 0]
-    losers.sort(key=lambda arm: found.kept[arm.name].estimate.value)
-    unclear = [arm for arm in found.arms if found.shown_kept[arm.name] == 0]
-    mde = detectable(found.kept[arm.name] for arm in unclear)
-    names = words.listed(arm.label for arm in unclear) if unclear else ""
-    if not losers:
-        return words("verdict.no_loss", names=names, mde=mde) if unclear else words("verdict.all_gained")
-    lost = words.listed_apart(f"{arm.label} {points(found.kept[arm.name], words)}" for arm in losers)
-    rest = words("verdict.no_loss", names=names, mde=mde) if unclear else ""
-    return " ".join(part for part in (words("verdict.lost", list=lost), rest) if part)
-
-
-def _growth_sentence(found: Findings, words: Words) -> str:
-    shown = [growth for growth in found.growth if growth.contrast.direction < 0]
-    return words("verdict.growth", list=growth_list(found, shown[0], words)) if shown else ""
-
-
-def growth_list(found: Findings, growth: Growth, words: Words) -> str:
-    """The pooled change of each arm with its learning rate, slowest first."""
-    return words.listed(
-        words(
-            "at_rate",
-            change=words("points", value=number(found.kept[arm.name].estimate.value, "points")),
-            rate=rate(arm.learning_rate or 0.0),
-        )
-        for arm in growth.arms
     )
 
 
@@ -244,6 +170,35 @@ def _growth(arms: Sequence[Arm], marks: pd.DataFrame) -> tuple[Growth, ...]:
         for family in families
         if len({arm.learning_rate for arm in family}) > 1 and not _of(marks, family[0]).empty
     )
+
+
+def _lost_on(marks: pd.DataFrame, arms: int) -> tuple[str, ...]:
+    """The benchmarks on which one arm's loss is shown, at a level corrected for arms times benchmarks."""
+    tasks = list(marks.groupby("dataset", sort=False)) if not marks.empty else []
+    level = 1 - 0.05 / max(1, arms * len(tasks))
+    return tuple(str(task) for task, rows in tasks if change(rows, level=level).direction < 0)
+
+
+def _less_sure(material: Material, summary: pd.DataFrame, marks: pd.DataFrame) -> dict[str, dict[str, Value]]:
+    """By arm, the benchmarks on which the right choice's margin fell in every seed and beyond its interval.
+
+    The level is corrected for arms times benchmarks; the standard error is the mean over seeds, which errs
+    on the wide side, as seeds share items.
+    """
+    if marks.empty or summary.empty:
+        return {}
+    tasks = list(marks["dataset"].unique())
+    rows = at_end(summary[(summary["metric"] == "margin_change") & (summary["step"] > 0)])
+    seeds = at_end(material.measurements[material.measurements["metric"] == "margin_change"])
+    level = 1 - 0.05 / (len(material.arms) * len(tasks))
+    found: dict[str, dict[str, Value]] = {}
+    for row in records(rows[rows["dataset"].isin(tasks)]):
+        own = seeds[(seeds["arm"] == row["arm"]) & (seeds["dataset"] == row["dataset"])]
+        reach = student_t(level, max(1, int(row["n_clusters"]) - 1)) * float(row["se"])
+        if float(row["value"]) + reach < 0 and bool((own["value"] < 0).all()):
+            limits = Value(float(row["value"]), float(row["ci_low"]), float(row["ci_high"]))
+            found.setdefault(str(row["arm"]), {})[str(row["dataset"])] = limits
+    return found
 
 
 def _of(rows: pd.DataFrame, arm: Arm) -> pd.DataFrame:

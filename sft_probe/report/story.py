@@ -14,9 +14,10 @@ from sft_probe.report.figures_sure import audit_table, everything_table, probes_
 from sft_probe.report.figures_what import what
 from sft_probe.report.figures_when import when
 from sft_probe.report.figures_where import where
-from sft_probe.report.findings import find, verdict
+from sft_probe.report.findings import find
 from sft_probe.report.numbers import seconds
 from sft_probe.report.reasons import seeds_phrase
+from sft_probe.report.sentences import verdict
 from sft_probe.report.tiles import Tile, tiles
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from sft_probe.report.figures_when import halves, series
 from sft_probe.report.figures_where import peak
-from sft_probe.report.findings import LENIENT, STRICT, detectable
+from sft_probe.report.findings import LENIENT, STRICT
 from sft_probe.report.numbers import DASH, Kind, Value, interval, number, spread_text
 from sft_probe.report.reasons import absent, seeds_phrase
+from sft_probe.report.sentences import detectable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,8 +108,12 @@ def _cost(found: Findings, words: Words) -> Tile:
     rows = found.rows("accuracy", end=False)
     rows = rows[rows["dataset"].isin(found.benchmarks["dataset"])]
     means = rows.groupby(["arm", "step"], sort=False)["value"].mean().reset_index() if len(rows) else rows
-    key = "tile.cost" if found.shown_kept[worst.name] < 0 else "tile.cost_unclear"
-    caption = words(key, arm=worst.label, mde=detectable([change]))
+    tasks = found.lost_on[worst.name]
+    shaken = "tile.cost_less_sure" if found.less_sure_on.get(worst.name) else "tile.cost_unclear"
+    single = "tile.cost_single" if tasks else shaken
+    key = "tile.cost" if found.shown_kept[worst.name] < 0 else single
+    names = words.listed(tasks) if tasks else ""
+    caption = words(key, arm=worst.label, mde=detectable([change]), tasks=names)
     return _of_change("cost", change, caption, _curves(found, means, "step"), words)
 
 

@@ -147,7 +147,7 @@ class Arm:
                 share("lost", before & ~after, better="lower", **kw),
                 number("churn", gained + lost, null_value=0.0, **kw),
                 Measurement(metric="mcnemar_p", value=0.5 if lost < 0.05 else 1e-6, unit="1", **kw),
-                number("margin_change", -8 * lost, unit="nats", null_value=0.0, **kw),
+                number("margin_change", -8 * lost, se=0.2, unit="nats", null_value=0.0, **kw),
             ]
             items += [
                 Item(

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from sft_probe.report.findings import Findings, find, verdict
+from sft_probe.report.findings import Findings, find
 from sft_probe.report.material import load
+from sft_probe.report.sentences import verdict
 from sft_probe.report.words import Words
 
 from .synthetic import write_study
@@ -57,3 +58,48 @@ def test_an_arm_without_effect_gets_no_claim(tmp_path: Path) -> None:
     assert "No arm showed a gain on the task (smallest detectable:" in text
     assert "no evidence of forgetting" in text
     assert "learned the task" not in text
+
+
+def test_a_loss_on_one_benchmark_is_told_though_the_others_hide_it(tmp_path: Path) -> None:
+    nothing = load(write_study(tmp_path, arms=("lora",), steps=(0, 30)))
+    base = nothing.items[nothing.items["step"] == 0]
+    after = base.assign(step=30)
+    own = after["probe"].eq("forgetting") & after["dataset"].eq("world_facts")
+    number = after["item"].str.extract(r"(\d+)$", expand=False).astype(int)
+    others = after["probe"].eq("forgetting") & after["metric"].eq("correct") & ~own & after["value"].eq(0)
+    after.loc[own & after["metric"].eq("correct") & (number % 4 == 0), "value"] = 0.0
+    after.loc[others & (number % 2 == 0), "value"] = 1.0
+    found = find(replace(nothing, items=pd.concat([base, after], ignore_index=True)))
+    assert found.shown_kept == {"lora": 0}
+    assert found.lost_on == {"lora": ("world_facts",)}
+    text = " ".join(verdict(found, Words()))
+    assert "on single ones accuracy fell: LoRA r8, 1e-3 on world_facts" in text
+    assert "no evidence of forgetting" not in text
+
+
+def test_likelier_answers_are_told_where_strict_scoring_shows_nothing(tmp_path: Path) -> None:
+    nothing = load(write_study(tmp_path, arms=("lora",), steps=(0, 30)))
+    base = nothing.items[nothing.items["step"] == 0]
+    scored = base[base["metric"].eq("exact_match")]
+    likely = scored.assign(metric="answer_logprob", value=-4.0)
+    noise = pd.Series(range(len(scored)), index=scored.index) % 5 / 10
+    later = pd.concat([base.assign(step=30), likely.assign(step=30, value=-3.0 + noise)])
+    items = pd.concat([base, likely, later], ignore_index=True)
+    text = " ".join(verdict(find(replace(nothing, items=items)), Words()))
+    assert "No arm showed a gain" in text
+    assert "likelier all the same in LoRA r8, 1e-3: most in LoRA r8, 1e-3, +1.20 (" in text
+
+
+def test_right_choices_that_lose_ground_are_told_before_any_answer_flips(tmp_path: Path) -> None:
+    nothing = load(write_study(tmp_path, arms=("lora",), steps=(0, 30)))
+    base = nothing.items[nothing.items["step"] == 0]
+    items = pd.concat([base, base.assign(step=30)], ignore_index=True)
+    rows = nothing.measurements.copy()
+    margins = rows["metric"].eq("margin_change") & rows["step"].eq(30)
+    rows.loc[margins, ["value", "ci_low", "ci_high"]] = 0.0, -0.4, 0.4
+    rows.loc[margins & rows["dataset"].eq("world_facts"), ["value", "ci_low", "ci_high"]] = -1.0, -1.4, -0.6
+    found = find(replace(nothing, items=items, measurements=rows))
+    assert {arm: [*tasks] for arm, tasks in found.less_sure_on.items()} == {"lora": ["world_facts"]}
+    text = " ".join(verdict(found, Words()))
+    assert "in nats: LoRA r8, 1e-3 on world_facts \u22121.00 (\u22121.40\u00a0to\u00a0\u22120.600)" in text
+    assert "no evidence of forgetting" not in text
