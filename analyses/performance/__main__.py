@@ -1,0 +1,5 @@
+"""`python -m analyses.performance`."""
+
+from analyses.performance.run import main
+
+raise SystemExit(main())
