@@ -1,13 +1,18 @@
 """What a probe may ask to see. A need is a frozen value: equal needs are looked at once.
 
 Every need names data sets of the study by name; `limit` takes the first rows (data sets are shuffled
-once, by seed, when they are loaded).
+once, by seed, when they are loaded). `under` names interventions that hold while it is looked at.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
+
+from sft_probe.errors import SpecError
+from sft_probe.observe.interventions import Intervention
+
+Contexts = Literal["gold", "tuned", "base"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,28 +21,62 @@ class Scores:
 
     dataset: str
     limit: int | None = None
+    under: tuple[Intervention, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenLogprobs:
+    """Log-probability, rank and entropy at every token of each example's target, given its messages."""
+
+    dataset: str
+    limit: int | None = None
+    under: tuple[Intervention, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generations:
-    """Greedy answers, cut at the end-of-turn token or at `max_new_tokens`."""
+    """Answers, cut at the end-of-turn token, at a stop rule or at `max_new_tokens`.
+
+    temperature: 0 is greedy. top_p: sampling keeps the smallest set of most likely tokens that holds this
+    probability. n: answers per prompt, for sampling. seed: the draws of an answer depend on it, on the
+    prompt and on the answer's number, not on what else is asked. stop: texts that end an answer and are cut
+    off. stop_tokens: token ids that end an answer besides those of tokenizer and template.
+    """
 
     dataset: str
     max_new_tokens: int = 48
+    temperature: float = 0.0
+    top_p: float = 1.0
+    n: int = 1
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+    stop_tokens: tuple[int, ...] = ()
     limit: int | None = None
+    under: tuple[Intervention, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not (self.temperature >= 0 and 0 < self.top_p <= 1 and self.n >= 1):
+            raise SpecError(f"{self} needs temperature >= 0, 0 < top_p <= 1 and n >= 1.")
+        if self.n > 1 and self.temperature == 0:
+            raise SpecError(f"{self.n} greedy answers per prompt would be the same.", field="temperature")
+        if "" in self.stop:
+            raise SpecError("an empty text would stop every answer.", field="stop")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenDivergence:
     """Next-token distributions of the model and of its base on the same teacher-forced tokens.
 
-    contexts: "gold" forces the example's own target; "tuned" forces the model's own greedy answer.
+    contexts: "gold" forces the example's own target, "tuned" the model's own greedy answer, "base" that of
+    the base. Interventions on the model leave the base it is compared with alone; those of the prompt
+    change what both read.
     """
 
     dataset: str
-    contexts: Literal["gold", "tuned"] = "gold"
+    contexts: Contexts = "gold"
     max_new_tokens: int = 48
     limit: int | None = None
+    under: tuple[Intervention, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +91,7 @@ class States:
     positions: int = 4
     with_first: bool = False
     limit: int | None = None
+    under: tuple[Intervention, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +107,7 @@ class Benchmark:
     limit: int | None = None
     num_fewshot: int | None = None
     apply_chat_template: bool = False
+    under: tuple[Intervention, ...] = ()
 
 
-Need = Scores | Generations | TokenDivergence | States | Weights | Benchmark
+Need = Scores | TokenLogprobs | Generations | TokenDivergence | States | Weights | Benchmark

@@ -16,6 +16,7 @@ from sft_probe.models.load import LoadedModel
 from sft_probe.observe.divergence import BaseLogits, DivergenceReader
 from sft_probe.observe.forward import can_branch
 from sft_probe.observe.generating import generate
+from sft_probe.observe.interventions import Intervention
 from sft_probe.observe.lending import lend
 from sft_probe.observe.needs import Benchmark, Generations, Need, Scores, States, TokenDivergence, Weights
 from sft_probe.observe.observations import (
@@ -84,16 +85,23 @@ class Observer:
     def _see(self, model: nn.Module, needs: tuple[Need, ...]) -> dict[Need, Observation]:
         seen: dict[Need, Observation] = {}
         with lend(model), lend(self.base.model):
-            for name, forced in _forced_by_data(needs).items():
-                seen |= self._forced(model, name, forced)
-            for (name, length), answering in _answering_by_data(needs).items():
-                answers = self._answer(model, name, length, _widest(answering))
-                seen |= {need: self._judge(model, need, answers) for need in answering}
-            for need in needs:
-                if isinstance(need, Weights):
-                    seen[need] = weights_seen(model, self.base.model)
-                elif isinstance(need, Benchmark):
-                    seen[need] = self._benchmark(model, need)
+            for group in _by_intervention(needs).values():
+                seen |= self._see_group(model, group)
+        return seen
+
+    def _see_group(self, model: nn.Module, needs: Sequence[Need]) -> dict[Need, Observation]:
+        """Needs under the same interventions."""
+        seen: dict[Need, Observation] = {}
+        for name, forced in _forced_by_data(needs).items():
+            seen |= self._forced(model, name, forced)
+        for (name, length), answering in _answering_by_data(needs).items():
+            answers = self._answer(model, name, length, _widest(answering))
+            seen |= {need: self._judge(model, need, answers) for need in answering}
+        for need in needs:
+            if isinstance(need, Weights):
+                seen[need] = weights_seen(model, self.base.model)
+            elif isinstance(need, Benchmark):
+                seen[need] = self._benchmark(model, need)
         return seen
 
     def _forced(self, model: nn.Module, name: str, needs: Sequence[Forced]) -> dict[Need, Observation]:
@@ -165,6 +173,14 @@ class Observer:
 
         live = LiveModel(model, self.base.tokenizer, self.budget, self._rendering.template)
         return run_benchmark(live, need, self.benchmark_paths)
+
+
+def _by_intervention(needs: Iterable[Need]) -> dict[tuple[Intervention, ...], list[Need]]:
+    """Needs by what they are to be seen under; weights are seen as they are."""
+    groups: dict[tuple[Intervention, ...], list[Need]] = defaultdict(list)
+    for need in needs:
+        groups[() if isinstance(need, Weights) else need.under].append(need)
+    return groups
 
 
 def _forced_by_data(needs: Iterable[Need]) -> dict[str, list[Forced]]:

@@ -1,0 +1,144 @@
+"""Interventions as frozen values. A need names them in `under`; the observer applies and undoes them.
+
+Those of the prompt change what is read, whatever their order. Those of the model are applied one after the
+other: "the model" of a later one is what the earlier ones have made of it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from sft_probe.errors import SpecError
+
+Part = Literal["attention", "mlp", "norm", "embedding", "unembedding", "other"]
+PARTS: tuple[Part, ...] = ("attention", "mlp", "norm", "embedding", "unembedding", "other")
+
+
+@dataclass(frozen=True, slots=True)
+class FewShot:
+    """`k` solved examples of a data set of the study before the question, the same ones for every question.
+
+    seed: decides which; an example is never shown its own answer. shuffled: every shot gets the answer of
+    another shot, which leaves form and label space but no mapping (Min et al. 2022, arXiv 2202.12837).
+    """
+
+    k: int
+    dataset: str
+    shuffled: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        least = 2 if self.shuffled else 1
+        if self.k < least:
+            raise SpecError(f"FewShot needs at least {least} shots, not {self.k}.", field="under")
+
+
+@dataclass(frozen=True, slots=True)
+class Prefill:
+    """What every answer is made to begin with, as text or, if given, as token ids."""
+
+    text: str = ""
+    tokens: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if bool(self.text) == bool(self.tokens):
+            raise SpecError("Prefill needs either text or tokens.", field="under")
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """Whether conversations are put in the chat template (`on`, the default of every look) or read as plain
+    text: one turn per line, examples apart by an empty line."""
+
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Interpolate:
+    """Weights base + alpha (model - base): 0 is the base, 1 the model (WiSE-FT, Wortsman et al. 2022)."""
+
+    alpha: float
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.alpha):
+            raise SpecError(f"Interpolate needs a finite alpha, not {self.alpha}.", field="under")
+
+
+@dataclass(frozen=True, slots=True)
+class Graft:
+    """Weights of one model in the other, by layer and kind of module (Panigrahi et al. 2023).
+
+    layers: 0 embedding, 1..L blocks, L + 1 final norm and unembedding; None for all. parts: as in
+    `WeightDelta.module`; a tied unembedding goes with the embedding. direction: "tuned_to_base" gives the
+    base these parts of the model (are they sufficient?), "base_to_tuned" gives the model these parts of
+    the base (are they necessary?).
+    """
+
+    layers: tuple[int, ...] | None = None
+    parts: tuple[Part, ...] = PARTS
+    direction: Literal["tuned_to_base", "base_to_tuned"] = "tuned_to_base"
+
+    def __post_init__(self) -> None:
+        if unknown := [part for part in self.parts if part not in PARTS]:
+            raise SpecError(
+                f"Graft knows no part '{unknown[0]}'.", field="under", remedy=f"Known: {', '.join(PARTS)}."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Direction:
+    """A vector in the residual stream. layer: 0 before the first block, i behind block i."""
+
+    layer: int
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MeanShift:
+    """Mean state of the model minus mean state of its base at one layer, over the tokens of a data set.
+
+    The tokens are those of `States(dataset)`: four per example, spread evenly.
+    """
+
+    dataset: str
+    layer: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ablate:
+    """Removes what lies along a direction from the residual stream: before the first block and behind each.
+
+    Arditi et al. 2024 (arXiv 2406.11717); a zero direction removes nothing.
+    """
+
+    direction: Direction | MeanShift
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    """Adds `scale` times a direction to the residual stream at its layer, at every token."""
+
+    direction: Direction | MeanShift
+    scale: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Quantise:
+    """Weight matrices of the blocks rounded to `bits` bits, computed in the model's own precision.
+
+    Symmetric round-to-nearest with one scale per output channel; embeddings, norms, biases and the
+    unembedding stay. A simulation: it shows what rounding does to answers, and saves no memory.
+    """
+
+    bits: int
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.bits <= 16:
+            raise SpecError(f"Quantise takes 2 to 16 bits, not {self.bits}.", field="under")
+
+
+PromptIntervention = FewShot | Prefill | Template
+ModelIntervention = Interpolate | Graft | Ablate | Add | Quantise
+Intervention = PromptIntervention | ModelIntervention
