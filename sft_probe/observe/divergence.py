@@ -13,10 +13,9 @@ from torch import Tensor, nn
 
 from sft_probe.data.examples import Example
 from sft_probe.measures.divergence import entropy, kl_divergence, log_probs, rank_of
-from sft_probe.observe.forward import read
+from sft_probe.observe.forward import Logits, logits_of, read_all
 from sft_probe.observe.observations import TokenDivergenceSeen
-from sft_probe.observe.passages import Batch, Passage
-from sft_probe.observe.scoring import CHUNK
+from sft_probe.observe.passages import Batch, Budget, Passage
 
 MEASURES = (
     "kl_tuned_base",
@@ -32,27 +31,33 @@ MEASURES = (
 
 @dataclass
 class BaseLogits:
-    """Logits of the base on passages that come back at every look, kept in memory up to `room` numbers."""
+    """Predictions of the base on passages that come back at every look.
+
+    What leaves the last layer is kept, up to `room` numbers; the logits are made of it again. They would
+    take vocabulary / hidden size as much memory, and less than all of them does not give a divergence.
+    """
 
     model: nn.Module
+    budget: Budget
     room: int = 2**26
     _kept: dict[Passage, Tensor] = field(init=False, default_factory=dict)
 
-    def of(self, batch: Batch) -> Tensor:
-        """(k, vocab) logits of the base for the predicted tokens of a batch."""
-        if all(passage in self._kept for passage in batch.passages):
-            return torch.cat([self._kept[passage] for passage in batch.passages])
-        logits, _ = read(self.model, batch)
-        if logits.numel() <= self.room:
-            self.room -= logits.numel()
-            for i, passage in enumerate(batch.passages):
-                self._kept[passage] = logits[batch.offsets[i] : batch.offsets[i + 1]]
-        return logits
+    def of(self, batch: Batch) -> Logits:
+        """The base's logits of the predicted tokens of a batch."""
+        found: dict[Passage, Tensor] = {p: self._kept[p] for p in batch.passages if p in self._kept}
+        missing = [passage for passage in dict.fromkeys(batch.passages) if passage not in found]
+        for part, logits, _ in read_all(self.model, missing, self.budget):
+            for passage, states in zip(part.passages, torch.split(logits.states, list(part.counts)), strict=True):
+                found[passage] = states
+                if states.numel() <= self.room:
+                    self.room -= states.numel()
+                    self._kept[passage] = states.clone()
+        return logits_of(self.model, torch.cat([found[passage] for passage in batch.passages]))
 
 
 @dataclass
 class DivergenceReader:
-    """Compares every predicted token of the first `len(examples)` passages with the base."""
+    """Compares every predicted token of the passages of examples with the base."""
 
     examples: Sequence[Example]
     base: BaseLogits
@@ -69,19 +74,15 @@ class DivergenceReader:
         """Nothing to watch."""
         return nullcontext()
 
-    def take(self, model: nn.Module, batch: Batch, logits: Tensor, cache: Any) -> None:
+    def take(self, model: nn.Module, batch: Batch, logits: Logits, cache: Any) -> None:
         """Compare with the base, some rows at a time."""
-        batch, rows = batch.below(len(self.examples))
-        if not rows:
-            return
-        tuned = logits[torch.tensor(rows, device=logits.device)]
-        base = tuned if model is self.base.model else self.base.of(batch)
+        base = logits if model is self.base.model else self.base.of(batch)
         forced = [token for p in batch.passages for token in p.ids[p.start :]]
-        tokens = torch.tensor(forced, device=tuned.device)
-        step = max(1, CHUNK // tuned.shape[-1])
-        for at in range(0, len(rows), step):
-            part = slice(at, at + step)
-            for name, column in _compare(tuned[part], base[part].to(tuned.device), tokens[part]).items():
+        tokens = torch.tensor(forced, device=logits.device)
+        for at in range(0, len(forced), logits.step):
+            part = slice(at, at + logits.step)
+            compared = _compare(logits.at(part), base.at(part).to(logits.device), tokens[part])
+            for name, column in compared.items():
                 self._columns[name].append(column.cpu())
         for member, passage in zip(batch.members, batch.passages, strict=True):
             n = len(passage.ids) - passage.start

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import torch
@@ -16,7 +18,10 @@ from torch import Tensor, nn
 
 from sft_probe.errors import ModelError
 from sft_probe.models.anatomy import without_adapter
-from sft_probe.observe.passages import Batch, Budget
+from sft_probe.models.unembedding import unembedding
+from sft_probe.observe.passages import Batch, Budget, Passage, plan
+
+CHUNK = 2**24  # logits in memory at once; 64 MiB in float32
 
 
 class Branch(NamedTuple):
@@ -30,42 +35,144 @@ class Branch(NamedTuple):
     ids: tuple[int, ...]
 
 
-def read(model: nn.Module, batch: Batch, *, keep_cache: bool = False) -> tuple[Tensor, Any]:
-    """Read a batch. Returns: (k, vocab) logits of the predicted tokens, and the key-value cache if kept.
+@dataclass(frozen=True)
+class Logits:
+    """Logits of k predicted tokens, made where they are read, some rows at a time.
+
+    states: (k, hidden) of the last layer, after the final norm.  vocabulary: logits per row.
+    """
+
+    states: Tensor
+    unembed: Callable[[Tensor], Tensor]
+    vocabulary: int
+
+    def __len__(self) -> int:
+        return len(self.states)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the states are."""
+        return self.states.device
+
+    @property
+    def step(self) -> int:
+        """How many rows may be in memory at once."""
+        return max(1, CHUNK // self.vocabulary)
+
+    @cached_property
+    def whole(self) -> Tensor:
+        """(k, vocab) all of them; for a few rows."""
+        return self.unembed(self.states)
+
+    def at(self, rows: Tensor | slice) -> Tensor:
+        """(n, vocab) logits of some rows, at most `step` of them."""
+        return self.whole[rows] if len(self) <= self.step else self.unembed(self.states[rows])
+
+    def only(self, rows: Sequence[int]) -> Logits:
+        """The same for some rows. Few logits are made once for all who share them."""
+        index = torch.tensor(rows, dtype=torch.int64, device=self.device)
+        if len(self) <= self.step:
+            return Logits(self.whole[index], _as_they_are, self.vocabulary)
+        return Logits(self.states[index], self.unembed, self.vocabulary)
+
+
+def read(model: nn.Module, batch: Batch, *, keep_cache: bool = False) -> tuple[Logits, Any]:
+    """Read a batch. Returns: logits of the k predicted tokens, and the key-value cache if kept.
 
     Raises: ModelError if the model gives no logits.
     """
     device, columns = device_of(model), batch.columns
     options: dict[str, Any] = {"use_cache": keep_cache} if "use_cache" in arguments(model) else {}
-    sliced = "logits_to_keep" in arguments(model)
-    if sliced:
-        options["logits_to_keep"] = torch.arange(columns.start, columns.stop, device=device)
-    output = model(input_ids=batch.input_ids.to(device), **options)
-    logits = _logits(output)
-    kept = logits if sliced else logits[:, columns.start : columns.stop]
-    return batch.pick(kept), output.past_key_values if keep_cache else None
+    ids = batch.input_ids.to(device)
+    if halves := unembedding(model):
+        output = halves.decoder(input_ids=ids, **options)
+        kept = output.last_hidden_state[:, columns.start : columns.stop]
+    else:
+        sliced = "logits_to_keep" in arguments(model)
+        if sliced:
+            options["logits_to_keep"] = torch.arange(columns.start, columns.stop, device=device)
+        output = model(input_ids=ids, **options)
+        kept = _logits(output) if sliced else _logits(output)[:, columns.start : columns.stop]
+    return logits_of(model, batch.pick(kept)), output.past_key_values if keep_cache else None
+
+
+def logits_of(model: nn.Module, states: Tensor) -> Logits:
+    """Logits from (k, hidden) states of the last layer; without halves they are logits already."""
+    halves = unembedding(model)
+    return Logits(states, halves.logits if halves else _as_they_are, vocabulary(model))
+
+
+def read_all(
+    model: nn.Module,
+    passages: Sequence[Passage],
+    budget: Budget,
+    *,
+    keep_cache: bool = False,
+    watching: Callable[[Batch], Sequence[AbstractContextManager[Any]]] = lambda batch: (),
+) -> Iterator[tuple[Batch, Logits, Any]]:
+    """Read passages in batches within the budget, in smaller ones from where memory runs out.
+
+    watching: what is entered around the forward pass of a batch; it may be entered again with a smaller one.
+    Raises: ModelError if not even one sequence fits into memory.
+    """
+    bound = logits_at_once(model)
+    waiting = plan(passages, budget, bound)
+    while waiting:
+        batch = waiting[0]
+        try:
+            with ExitStack() as stack:
+                for watch in watching(batch):
+                    stack.enter_context(watch)
+                logits, cache = read(model, batch, keep_cache=keep_cache)
+        except (RuntimeError, MemoryError) as error:
+            budget.shrink(error, rows=len(batch.members), width=batch.width)
+            left = [member for batch in waiting for member in batch.members]
+            waiting = plan(passages, budget, bound, left)
+            continue
+        waiting = waiting[1:]
+        yield batch, logits, cache
 
 
 def read_branches(
     model: nn.Module, cache: Any, branches: Sequence[Branch], budget: Budget
-) -> Iterator[tuple[list[int], Tensor]]:
+) -> Iterator[tuple[list[int], Logits]]:
     """Read branches behind what is already in a cache, so that a shared prompt is read once.
 
-    Yields: indices of some branches, and (their number, longest, vocab) logits at every token of theirs.
+    Yields: indices of some branches, and logits at every token of theirs, each padded to the longest.
     """
-    vocab = vocabulary(model)
-    order = sorted(range(len(branches)), key=lambda i: (len(branches[i].ids), branches[i].shared))
-    while order:
-        widest = len(branches[order[0]].ids)
-        group: list[int] = []
-        while order:
-            branch = branches[order[0]]
-            widest, size = max(widest, len(branch.ids)), len(group) + 1
-            over = size * widest > budget.tokens or size * widest * vocab > budget.logits
-            if group and over:
-                break
-            group.append(order.pop(0))
-        yield group, _read_group(model, cache, [branches[i] for i in group])
+    bound = logits_at_once(model)
+    waiting = list(range(len(branches)))
+    while waiting:
+        group = plan_branches(branches, budget, bound, waiting)[0]
+        try:
+            logits = _read_group(model, cache, [branches[i] for i in group])
+        except (RuntimeError, MemoryError) as error:
+            width = max(len(branches[i].ids) for i in group)
+            budget.shrink(error, rows=len(group), width=width)
+            continue
+        taken = set(group)
+        waiting = [i for i in waiting if i not in taken]
+        yield group, logits
+
+
+def plan_branches(
+    branches: Sequence[Branch], budget: Budget, bound: int, only: Sequence[int]
+) -> list[list[int]]:
+    """Indices of branches that are read together, by length. bound: as `vocab_size` of `plan`."""
+    order = sorted(only, key=lambda i: (len(branches[i].ids), branches[i].shared))
+    groups: list[list[int]] = []
+    for index in order:
+        tokens = (len(groups[-1]) + 1) * len(branches[index].ids) if groups else 0
+        if groups and tokens <= budget.tokens and tokens * bound <= budget.logits:
+            groups[-1].append(index)
+        else:
+            groups.append([index])
+    return groups
+
+
+def logits_at_once(model: nn.Module) -> int:
+    """Logits per position that a forward pass makes whether they are read or not: 0 or the vocabulary."""
+    return 0 if unembedding(model) else vocabulary(model)
 
 
 def can_branch(model: nn.Module) -> bool:
@@ -110,7 +217,7 @@ def _logits(output: Any) -> Tensor:
     return logits
 
 
-def _read_group(model: nn.Module, cache: Any, branches: list[Branch]) -> Tensor:
+def _read_group(model: nn.Module, cache: Any, branches: list[Branch]) -> Logits:
     from transformers import DynamicCache
 
     device = device_of(model)
@@ -124,11 +231,17 @@ def _read_group(model: nn.Module, cache: Any, branches: list[Branch]) -> Tensor:
         [(layer.keys[parents, :, :deepest], layer.values[parents, :, :deepest]) for layer in cache.layers]
     )
     visible = torch.arange(deepest, device=device) < shared[:, None]
-    output = model(
-        input_ids=ids.to(device),
-        attention_mask=torch.cat([visible, visible.new_ones(len(branches), width)], dim=1).long(),
-        position_ids=shared[:, None] + torch.arange(width, device=device),
-        past_key_values=past,
-        use_cache=True,
-    )
-    return _logits(output)
+    options: dict[str, Any] = {
+        "input_ids": ids.to(device),
+        "attention_mask": torch.cat([visible, visible.new_ones(len(branches), width)], dim=1).long(),
+        "position_ids": shared[:, None] + torch.arange(width, device=device),
+        "past_key_values": past,
+        "use_cache": True,
+    }
+    halves = unembedding(model)
+    states = halves.decoder(**options).last_hidden_state if halves else _logits(model(**options))
+    return logits_of(model, states.flatten(0, 1))
+
+
+def _as_they_are(logits: Tensor) -> Tensor:
+    return logits

@@ -31,7 +31,7 @@ from sft_probe.observe.generating import generate
 from sft_probe.observe.lending import lend
 from sft_probe.observe.needs import Benchmark
 from sft_probe.observe.observations import BenchmarkItem, BenchmarkSeen
-from sft_probe.observe.passages import DEFAULT_BUDGET, Budget, fit
+from sft_probe.observe.passages import Budget, fit
 from sft_probe.observe.scoring import Question, TokenScores, score
 from sft_probe.schema import NAN
 
@@ -55,11 +55,11 @@ class LiveModel(TemplateLM):  # type: ignore[misc]  # lm-eval has no types
         self,
         model: nn.Module,
         tokenizer: PreTrainedTokenizerBase,
-        budget: Budget = DEFAULT_BUDGET,
+        budget: Budget | None = None,
         chat_template: str | None = None,
     ) -> None:
         super().__init__()
-        self.model, self.tokenizer, self.budget = model, tokenizer, budget
+        self.model, self.tokenizer, self.budget = model, tokenizer, budget or Budget()
         self._template = chat_template
         self._device = device_of(model)
         self._prefix = str(tokenizer.decode(self.prefix_token_id))

@@ -63,7 +63,7 @@ class Observer:
     ) -> None:
         self.base, self.budget, self.benchmark_paths = base, Budget(tokens=token_budget), benchmark_paths
         self._rendering = Rendering(data, base.tokenizer, chat_template)
-        self._base_logits = BaseLogits(base.model)
+        self._base_logits = BaseLogits(base.model, self.budget)
         self._base_seen: dict[Need, Observation] = {}
 
     def look(self, model: nn.Module, needs: Iterable[Need]) -> Observed:
@@ -109,7 +109,9 @@ class Observer:
         prepared, context = self._rendering.prepared(name, _widest(needs)), context_length(model)
         questions, cut = zip(*(p.question(context) for p in prepared), strict=True)
         readers = {need: self._reader(model, need, questions) for need in needs}
-        read_passages(model, [q.trunk for q in questions], tuple(readers.values()), self.budget)
+        trunks = [question.trunk for question in questions]
+        wanted = [(reader, trunks[: need.limit]) for need, reader in readers.items()]
+        read_passages(model, wanted, self.budget)
         return {need: self._result(model, need, reader, cut) for need, reader in readers.items()}
 
     def _reader(self, model: nn.Module, need: Forced, questions: Sequence[Question]) -> Reader:
@@ -164,8 +166,8 @@ class Observer:
                 stopped=np.array([answer[-1] in self._rendering.stops for answer in ids], dtype=np.bool_),
                 n_truncated=sum(answers.truncated[:n]),
             )
-        reader = DivergenceReader(examples, BaseLogits(self.base.model, room=0))
-        read_passages(model, own_answers(answers.prompts[:n], answers.ids[:n]), [reader], self.budget)
+        reader = DivergenceReader(examples, BaseLogits(self.base.model, self.budget, room=0))
+        read_passages(model, [(reader, own_answers(answers.prompts[:n], answers.ids[:n]))], self.budget)
         return reader.result(tokenizer)
 
     def _benchmark(self, model: nn.Module, need: Benchmark) -> Observation:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from sft_probe.observe.forward import Branch, can_branch, read, read_branches, vocabulary
-from sft_probe.observe.observations import Bools, Floats
-from sft_probe.observe.passages import Batch, Budget, Passage, plan
-
-CHUNK = 2**24  # logits cast to float32 at once
+from sft_probe.observe.forward import Branch, Logits, can_branch, read_all, read_branches
+from sft_probe.observe.observations import Bools, Floats, Ints
+from sft_probe.observe.passages import Batch, Budget, Passage, merge
 
 
 class Question(NamedTuple):
@@ -39,54 +38,75 @@ class TokenScores(NamedTuple):
 
 
 class Reader(Protocol):
-    """Takes what it needs out of a shared forward pass over passages."""
+    """Takes what it needs out of a shared forward pass over passages.
+
+    The batch that it is given holds its own passages only; `batch.rows` says where they are in the pass.
+    """
 
     keeps_cache: bool
 
     def watching(self, model: nn.Module, batch: Batch) -> AbstractContextManager[Any]:
-        """Entered around the forward pass of a batch."""
+        """Entered around the forward pass of a batch. What is left by an exception must not be kept."""
         ...
 
-    def take(self, model: nn.Module, batch: Batch, logits: Tensor, cache: Any) -> None:
-        """logits: (k, vocab), one row per predicted token of the batch."""
+    def take(self, model: nn.Module, batch: Batch, logits: Logits, cache: Any) -> None:
+        """logits: one row per predicted token of the batch.  cache: of the whole pass."""
         ...
 
 
 def read_passages(
-    model: nn.Module, passages: Sequence[Passage], readers: Sequence[Reader], budget: Budget
+    model: nn.Module, wanted: Sequence[tuple[Reader, Sequence[Passage]]], budget: Budget
 ) -> None:
-    """One forward pass over all passages, from which every reader takes what it needs."""
+    """One look at all passages that readers want, each sequence of tokens read once for all of them."""
+    readers = [reader for reader, _ in wanted]
+    passages, wishes = merge([own for _, own in wanted])
     keep_cache = any(reader.keeps_cache for reader in readers)
-    for batch in plan(passages, budget, vocabulary(model)):
-        with ExitStack() as stack:
-            for reader in readers:
-                stack.enter_context(reader.watching(model, batch))
-            logits, cache = read(model, batch, keep_cache=keep_cache)
-        for reader in readers:
-            reader.take(model, batch, logits, cache)
+
+    def shares(batch: Batch) -> list[tuple[Reader, Batch, list[int]]]:
+        found = []
+        for index, reader in enumerate(readers):
+            own = [
+                (row, wish.member, wish.passage)
+                for row, member in enumerate(batch.members)
+                for wish in wishes[member]
+                if wish.reader == index
+            ]
+            if own:
+                found.append((reader, *batch.share(own)))
+        return found
+
+    def watching(batch: Batch) -> list[AbstractContextManager[Any]]:
+        return [reader.watching(model, own) for reader, own, _ in shares(batch)]
+
+    for batch, logits, cache in read_all(model, passages, budget, keep_cache=keep_cache, watching=watching):
+        for reader, own, rows in shares(batch):
+            reader.take(model, own, logits.only(rows), cache)
 
 
 def score(model: nn.Module, questions: Sequence[Question], budget: Budget) -> list[list[TokenScores]]:
     """Score every continuation of every question. The model is lent already (eval mode, no gradients)."""
     reader = ScoreReader(questions, budget, branching=can_branch(model))
-    read_passages(model, [q.trunk for q in questions], [reader], budget)
+    read_passages(model, [(reader, [q.trunk for q in questions])], budget)
     return reader.result(model)
 
 
-def token_scores(logits: Tensor, rows: Tensor, tokens: Tensor) -> tuple[Floats, Bools]:
-    """Log-probabilities of tokens in float32, and whether each is the argmax.
+def token_scores(logits: Logits, rows: Ints, tokens: Ints) -> TokenScores:
+    """Log-probabilities of tokens in float32, and whether each is the most likely one.
 
-    logits: (k, vocab).  rows, tokens: (n,) int64, token `tokens[i]` is scored with row `rows[i]`.
+    rows, tokens: (n,), `tokens[i]` is scored with row `rows[i]`; a row may come more than once.
     """
-    normaliser = torch.empty(len(logits), device=logits.device)
-    best = torch.empty(len(logits), dtype=torch.int64, device=logits.device)
-    step = max(1, CHUNK // logits.shape[-1])
-    for at in range(0, len(logits), step):
-        chunk = logits[at : at + step].float()
-        normaliser[at : at + step] = chunk.logsumexp(-1)
-        best[at : at + step] = chunk.argmax(-1)
-    logprob = logits[rows, tokens].float() - normaliser[rows]
-    return logprob.cpu().double().numpy(), (best[rows] == tokens).cpu().numpy()
+    used, inverse = np.unique(rows, return_inverse=True)
+    order = np.argsort(inverse, kind="stable")
+    bounds = np.searchsorted(inverse[order], np.arange(0, len(used) + logits.step, logits.step))
+    logprob, greedy = np.zeros(len(rows)), np.zeros(len(rows), dtype=np.bool_)
+    for at, (first, last) in enumerate(pairwise(bounds)):
+        part, own = used[at * logits.step : (at + 1) * logits.step], order[first:last]
+        chunk = logits.at(torch.from_numpy(part).to(logits.device)).float()
+        row = torch.from_numpy(inverse[own] - at * logits.step).to(logits.device)
+        token = torch.from_numpy(tokens[own]).to(logits.device)
+        logprob[own] = (chunk[row, token] - chunk.logsumexp(-1)[row]).cpu().numpy()
+        greedy[own] = (chunk.argmax(-1)[row] == token).cpu().numpy()
+    return TokenScores(logprob, greedy)
 
 
 @dataclass
@@ -115,12 +135,12 @@ class ScoreReader:
         """Nothing to watch."""
         return nullcontext()
 
-    def take(self, model: nn.Module, batch: Batch, logits: Tensor, cache: Any) -> None:
+    def take(self, model: nn.Module, batch: Batch, logits: Logits, cache: Any) -> None:
         """Score what the trunks show, then the branches."""
         wanted: list[tuple[tuple[int, int], range, tuple[int, ...]]] = []
         branches: list[tuple[tuple[int, int], Branch]] = []
-        for row, member in batch.rows_below(len(self.questions)):
-            question, first = self.questions[member], batch.offsets[row]
+        for row, member, first in zip(batch.rows, batch.members, batch.offsets, strict=False):
+            question = self.questions[member]
             for index, continuation in enumerate(question.continuations):
                 key = (member, index)
                 if _along_trunk(question, continuation):
@@ -147,11 +167,11 @@ class ScoreReader:
         ]
 
     def _gather(
-        self, logits: Tensor, wanted: Sequence[tuple[tuple[int, int], range, tuple[int, ...]]]
+        self, logits: Logits, wanted: Sequence[tuple[tuple[int, int], range, tuple[int, ...]]]
     ) -> None:
-        rows = torch.tensor([row for _, span, _ in wanted for row in span], dtype=torch.int64)
-        tokens = torch.tensor([token for _, _, ids in wanted for token in ids], dtype=torch.int64)
-        logprob, greedy = token_scores(logits, rows.to(logits.device), tokens.to(logits.device))
+        rows = np.array([row for _, span, _ in wanted for row in span], dtype=np.int64)
+        tokens = np.array([token for _, _, ids in wanted for token in ids], dtype=np.int64)
+        logprob, greedy = token_scores(logits, rows, tokens)
         at = 0
         for key, span, _ in wanted:
             self._pieces[key].append(TokenScores(logprob[at : at + len(span)], greedy[at : at + len(span)]))
@@ -161,13 +181,13 @@ class ScoreReader:
         self, model: nn.Module, cache: Any, branches: Sequence[tuple[tuple[int, int], Branch]]
     ) -> None:
         for group, logits in read_branches(model, cache, [branch for _, branch in branches], self.budget):
-            width = logits.shape[1]
+            width = len(logits) // len(group)
             wanted = []
             for row, index in enumerate(group):
                 (question, c), _ = branches[index]
                 rest = self.questions[question].continuations[c][1:]
                 wanted.append(((question, c), range(row * width, row * width + len(rest)), rest))
-            self._gather(logits.flatten(0, 1), wanted)
+            self._gather(logits, wanted)
 
 
 def _along_trunk(question: Question, continuation: tuple[int, ...]) -> bool:

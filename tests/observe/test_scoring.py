@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from sft_probe.observe import scoring
-from sft_probe.observe.forward import can_branch
+from sft_probe.observe import forward, scoring
+from sft_probe.observe.forward import Logits, can_branch
 from sft_probe.observe.passages import Budget
 from sft_probe.observe.scoring import Question, TokenScores, read_passages, score, token_scores
 from sft_probe.testing.tiny import ARCHITECTURES, Architecture, tiny_model
@@ -74,7 +74,7 @@ def test_a_model_that_cannot_branch_gets_the_same_scores() -> None:
     for branching in (True, False):
         reader = scoring.ScoreReader([question], Budget(), branching=branching)
         with torch.no_grad():
-            read_passages(model, [question.trunk], [reader], Budget())
+            read_passages(model, [(reader, [question.trunk])], Budget())
             results.append([scores.logprob for scores in reader.result(model)[0]])
     for a, b in zip(*results, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
@@ -95,11 +95,13 @@ def test_choices_behind_one_context_cost_one_reading_of_it() -> None:
 
 
 def test_scores_are_taken_in_float32_chunk_by_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
-    logits = torch.randn(7, 50, generator=torch.Generator().manual_seed(0)).to(torch.bfloat16)
-    rows, ids = torch.tensor([0, 3, 6]), torch.tensor([1, 2, 3])
-    whole, _ = token_scores(logits, rows, ids)
-    monkeypatch.setattr(scoring, "CHUNK", 100)
-    parts, _ = token_scores(logits, rows, ids)
-    np.testing.assert_array_equal(whole, parts)
-    expected = logits.double().log_softmax(-1)[rows, ids].numpy()
-    np.testing.assert_allclose(whole, expected, atol=1e-5)
+    values = torch.randn(7, 50, generator=torch.Generator().manual_seed(0)).to(torch.bfloat16)
+    logits = Logits(values, lambda states: states, 50)
+    rows, ids = np.array([6, 0, 3, 0]), np.array([3, 1, 2, 49])
+    whole = token_scores(logits, rows, ids)
+    monkeypatch.setattr(forward, "CHUNK", 100)
+    parts = token_scores(logits, rows, ids)
+    np.testing.assert_array_equal(whole.logprob, parts.logprob)
+    np.testing.assert_array_equal(whole.greedy, parts.greedy)
+    expected = values.double().log_softmax(-1)[rows, ids].numpy()
+    np.testing.assert_allclose(whole.logprob, expected, atol=1e-5)
