@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
-from sft_probe.errors import ModelError
+from sft_probe.models.anatomy import without_adapter
 from sft_probe.observe.forward import arguments, device_of
 from sft_probe.observe.passages import Budget
 
@@ -37,7 +38,8 @@ def generate(
         group: list[int] = []
         while order and (not group or (len(group) + 1) * len(prompts[order[0]]) <= budget.tokens):
             group.append(order.pop(0))
-        loop = _Loop(model, [prompts[i] for i in group])
+        batch = [prompts[i] for i in group]
+        loop = _Loop(model, batch) if _cache_argument(model) else _Rereading(model, batch)
         for _ in range(max_new_tokens):
             for index, token in zip(group, loop.step(), strict=True):
                 answers[index].append(token)
@@ -58,8 +60,8 @@ class _Loop:
     """One batch on its way: what was read, what can be attended to, and the cache."""
 
     def __init__(self, model: nn.Module, prompts: Sequence[Sequence[int]]) -> None:
-        if not {"past_key_values", "use_cache"} <= arguments(model):
-            raise ModelError(f"{type(model).__name__} has no key-value cache, so it cannot generate here.")
+        from transformers import DynamicCache
+
         width = max(len(prompt) for prompt in prompts)
         ids = torch.zeros(len(prompts), width, dtype=torch.int64)
         mask = torch.zeros_like(ids)
@@ -69,19 +71,17 @@ class _Loop:
         self.model, device = model, device_of(model)
         self.ids, self.mask = ids.to(device), mask.to(device)
         self.positions = (self.mask.cumsum(-1) - 1).clamp(min=0)
-        self.cache: Any = None
+        self.cache: Any = DynamicCache(config=without_adapter(model).config)
 
     def step(self) -> list[int]:
         """Read the newest tokens and append the most likely next one to every row."""
-        options: dict[str, Any] = {"position_ids": self.positions, "logits_to_keep": 1}
+        options: dict[str, Any] = {"position_ids": self.positions, "logits_to_keep": 1, "use_cache": True}
         output = self.model(
             input_ids=self.ids,
             attention_mask=self.mask,
-            past_key_values=self.cache,
-            use_cache=True,
+            **{_cache_argument(self.model): self.cache},
             **{name: value for name, value in options.items() if name in arguments(self.model)},
         )
-        self.cache = output.past_key_values
         best: Tensor = output.logits[:, -1].argmax(-1, keepdim=True)
         self.ids, self.positions = best, self.positions[:, -1:] + 1
         self.mask = torch.cat([self.mask, self.mask.new_ones(len(best), 1)], dim=1)
@@ -91,4 +91,31 @@ class _Loop:
         """Go on with some rows only."""
         chosen = torch.tensor(rows, device=self.ids.device)
         self.ids, self.positions, self.mask = self.ids[chosen], self.positions[chosen], self.mask[chosen]
-        self.cache.batch_select_indices(chosen)
+        self.cache.reorder_cache(chosen)  # unlike `batch_select_indices`, recurrent states go along
+
+
+class _Rereading:
+    """The same for a model without a cache that we know: every step reads everything again."""
+
+    def __init__(self, model: nn.Module, prompts: Sequence[Sequence[int]]) -> None:
+        self.model, self.rows = model, [list(prompt) for prompt in prompts]
+
+    def step(self) -> list[int]:
+        """Append the most likely next token to every row."""
+        device = device_of(self.model)
+        ids = pad_sequence([torch.tensor(row) for row in self.rows], batch_first=True).to(device)
+        last = torch.tensor([len(row) - 1 for row in self.rows], device=device)
+        logits: Tensor = self.model(input_ids=ids).logits
+        best = logits[torch.arange(len(last), device=device), last].argmax(-1).tolist()
+        for row, token in zip(self.rows, best, strict=True):
+            row.append(token)
+        return best
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with some rows only."""
+        self.rows = [self.rows[row] for row in rows]
+
+
+def _cache_argument(model: nn.Module) -> str:
+    """What the model's forward calls its cache, or "" if it takes none that we know."""
+    return next((name for name in ("past_key_values", "cache_params") if name in arguments(model)), "")
