@@ -40,9 +40,14 @@ SUBLAYERS = (
     Sublayers("self_attn", "fc2"),  # OPT, XGLM, BioGPT: the MLP is no module of its own
     Sublayers("attn", "mlp"),  # GPT-2, GPT-Neo, GPT-J, CodeGen, GPT-BigCode
     Sublayers("attention", "mlp"),  # GPT-NeoX
+    Sublayers("attention", "feed_forward"),  # RWKV
     Sublayers("linear_attn", "mlp"),  # Qwen3-Next, OLMo-Hybrid
-    Sublayers("", "feed_forward"),  # a convolution or state space in place of attention: LFM2, Jamba
-    Sublayers("", "mlp"),
+    Sublayers("temporal_block.o_proj", "mlp_block"),  # RecurrentGemma
+    Sublayers("self_attn", "shared_mlp"),  # Granite 4
+    Sublayers("", "mlp"),  # a convolution, a recurrence or a state space in place of attention
+    Sublayers("", "feed_forward"),  # LFM2, Jamba
+    Sublayers("", "mlp_block"),  # RecurrentGemma
+    Sublayers("", "shared_mlp"),  # Granite 4
 )
 
 
@@ -63,12 +68,14 @@ FAMILIES = (
     Family("model.layers", "model.embed_tokens", "model.final_layernorm"),  # Phi, Persimmon, Jamba
     Family("model.layers", "model.embed_tokens", "model.layer_norm"),  # XGLM
     Family("model.layers", "model.embed_tokens", "model.embedding_norm"),  # LFM2
+    Family("model.layers", "model.embed_tokens", "model.final_norm"),  # RecurrentGemma
     Family("transformer.h", "transformer.wte", "transformer.ln_f"),  # GPT-2, GPT-J, GPT-BigCode
     Family("transformer.h", "transformer.word_embeddings", "transformer.ln_f"),  # BLOOM, Falcon
     Family("transformer.blocks", "transformer.wte", "transformer.norm_f"),  # MPT
     Family("gpt_neox.layers", "gpt_neox.embed_in", "gpt_neox.final_layer_norm"),  # GPT-NeoX, Pythia
     Family("model.decoder.layers", "model.decoder.embed_tokens", "model.decoder.final_layer_norm"),  # OPT
     Family("backbone.layers", "backbone.embeddings", "backbone.norm_f"),  # Mamba
+    Family("rwkv.blocks", "rwkv.embeddings", "rwkv.ln_out"),  # RWKV
     Family("biogpt.layers", "biogpt.embed_tokens", "biogpt.layer_norm"),  # BioGPT
 )
 
@@ -76,7 +83,7 @@ EMBEDDING = re.compile(r"emb|(^|\.)w[tp]e(\.|$)")
 
 # The first pattern found in the last parts of a parameter's name decides, so norms come before attention.
 KINDS = (
-    ("norm", re.compile(r"norm|(^|\.)ln_")),
+    ("norm", re.compile(r"norm|(^|[._])ln[_.\d]")),
     ("attention", re.compile(r"attn|attention")),
     ("mlp", re.compile(r"mlp|feed_forward|ffn|moe|(^|\.)fc\d|expert")),
     ("mixer", re.compile(r"mixer|mamba|(^|\.)conv")),  # a state space or convolution in place of attention
@@ -96,8 +103,8 @@ class Anatomy:
     """The parts of one model: module objects for hooks, paths for parameter names.
 
     attention, mlp: per block, the module whose output is added to the residual stream (`Sublayers`), or None
-    where a block has no such part. The output may be a tuple, like a block's: see `residual`. A hook must copy
-    it at once, because some models add to it in place (Falcon).
+    where a block has no such part. The output may be a tuple, like a block's: see `residual`. A hook must
+    copy it at once, because some models add to it in place (Falcon).
     """
 
     blocks: tuple[nn.Module, ...]

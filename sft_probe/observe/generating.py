@@ -34,12 +34,12 @@ def generate(
     """
     answers: list[list[int]] = [[] for _ in prompts]
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), i))
+    start = _Loop if _keeps_cache(model) else _Rereading
     while order:
         group: list[int] = []
         while order and (not group or (len(group) + 1) * len(prompts[order[0]]) <= budget.tokens):
             group.append(order.pop(0))
-        batch = [prompts[i] for i in group]
-        loop = _Loop(model, batch) if _cache_argument(model) else _Rereading(model, batch)
+        loop = start(model, [prompts[i] for i in group])
         for _ in range(max_new_tokens):
             for index, token in zip(group, loop.step(), strict=True):
                 answers[index].append(token)
@@ -95,7 +95,7 @@ class _Loop:
 
 
 class _Rereading:
-    """The same for a model without a cache that we know: every step reads everything again."""
+    """The same for a model that keeps its past elsewhere than in a cache: every step reads all again."""
 
     def __init__(self, model: nn.Module, prompts: Sequence[Sequence[int]]) -> None:
         self.model, self.rows = model, [list(prompt) for prompt in prompts]
@@ -119,3 +119,15 @@ class _Rereading:
 def _cache_argument(model: nn.Module) -> str:
     """What the model's forward calls its cache, or "" if it takes none that we know."""
     return next((name for name in ("past_key_values", "cache_params") if name in arguments(model)), "")
+
+
+def _keeps_cache(model: nn.Module) -> bool:
+    """Whether a model remembers by a cache that it is handed, and by nothing else.
+
+    A recurrent one may keep states in its modules (RecurrentGemma); then it does not give the cache back.
+    """
+    name = _cache_argument(model)
+    if not name or not getattr(without_adapter(model), "_is_stateful", False):
+        return bool(name)
+    token = torch.zeros(1, 1, dtype=torch.int64, device=device_of(model))
+    return getattr(model(input_ids=token, use_cache=True), name, None) is not None
