@@ -13,6 +13,8 @@ from sft_probe.errors import SpecError
 from sft_probe.observe.interventions import Intervention
 
 Contexts = Literal["gold", "tuned", "base"]
+StatePlace = Literal["residual", "attention", "mlp"]
+Positions = Literal["spread", "prompt_end", "answer", "all"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,13 +83,37 @@ class TokenDivergence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class States:
-    """Residual stream after the embedding and after every block, at chosen token positions.
+    """States inside the model at chosen tokens of each example.
 
-    positions: tokens per example, spread evenly over the example (first token excluded unless
-    `with_first`), so that tokens of one sequence do not pose as independent samples.
+    place: the residual stream after the embedding (layer 0) and after every block, or what attention or MLP
+    add to it in each block. layers: all of them by default. at: "spread" takes `positions` tokens spread
+    evenly over the example (first token excluded unless `with_first`), so that tokens of one sequence do
+    not pose as independent samples; "prompt_end" takes the last token of the prompt, "answer" all tokens
+    from there on, "all" every token that is read.
     """
 
     dataset: str
+    place: StatePlace = "residual"
+    layers: tuple[int, ...] | None = None
+    at: Positions = "spread"
+    positions: int = 4
+    with_first: bool = False
+    limit: int | None = None
+    under: tuple[Intervention, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateLikeness:
+    """How alike the states of a model and of its base are at the same tokens, layer by layer.
+
+    Streamed: for probes that need only these statistics of the states, memory does not grow with their
+    number. Fields as in `States`.
+    """
+
+    dataset: str
+    place: StatePlace = "residual"
+    layers: tuple[int, ...] | None = None
+    at: Positions = "spread"
     positions: int = 4
     with_first: bool = False
     limit: int | None = None
@@ -110,4 +136,4 @@ class Benchmark:
     under: tuple[Intervention, ...] = ()
 
 
-Need = Scores | TokenLogprobs | Generations | TokenDivergence | States | Weights | Benchmark
+Need = Scores | TokenLogprobs | Generations | TokenDivergence | States | StateLikeness | Weights | Benchmark

@@ -16,6 +16,7 @@ from sft_probe.observe.needs import (
     Generations,
     Need,
     Scores,
+    StateLikeness,
     States,
     TokenDivergence,
     Weights,
@@ -80,6 +81,22 @@ class StatesSeen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StateLikenessSeen:
+    """`StateLikeness`: statistics of n positions; column 0 of all of them, column 1 + g without group g.
+
+    Groups are whole clusters of examples, for a jackknife (`stats/resampling.py`).
+    """
+
+    examples: tuple[Example, ...]
+    n: int
+    n_clusters: int
+    layers: tuple[int, ...]
+    cka: Floats  # (layers, 1 + groups) debiased linear CKA
+    cka_zscored: Floats  # (layers, 1 + groups) the same, every dimension z-scored
+    drift: Floats  # (layers, 1 + groups) unaligned, relative to the spread of the base's states
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WeightDelta:
     """One weight tensor: base values and what training added, both fp32 on the CPU.
 
@@ -126,7 +143,15 @@ class BenchmarkSeen:
     n_truncated: int = 0  # requests cut on the left to fit the model's context
 
 
-Observation = ScoresSeen | GenerationsSeen | TokenDivergenceSeen | StatesSeen | WeightsSeen | BenchmarkSeen
+Observation = (
+    ScoresSeen
+    | GenerationsSeen
+    | TokenDivergenceSeen
+    | StatesSeen
+    | StateLikenessSeen
+    | WeightsSeen
+    | BenchmarkSeen
+)
 
 
 class Observed:
@@ -143,6 +168,8 @@ class Observed:
     def __getitem__(self, need: TokenDivergence) -> TokenDivergenceSeen: ...
     @overload
     def __getitem__(self, need: States) -> StatesSeen: ...
+    @overload
+    def __getitem__(self, need: StateLikeness) -> StateLikenessSeen: ...
     @overload
     def __getitem__(self, need: Weights) -> WeightsSeen: ...
     @overload

@@ -13,12 +13,22 @@ from torch import nn
 from sft_probe.data.examples import DataSets
 from sft_probe.models.anatomy import context_length
 from sft_probe.models.load import LoadedModel
+from sft_probe.observe.cache import BaseCache
 from sft_probe.observe.divergence import BaseLogits, DivergenceReader
 from sft_probe.observe.forward import can_branch
 from sft_probe.observe.generating import generate
 from sft_probe.observe.interventions import Intervention
 from sft_probe.observe.lending import lend
-from sft_probe.observe.needs import Benchmark, Generations, Need, Scores, States, TokenDivergence, Weights
+from sft_probe.observe.needs import (
+    Benchmark,
+    Generations,
+    Need,
+    Scores,
+    StateLikeness,
+    States,
+    TokenDivergence,
+    Weights,
+)
 from sft_probe.observe.observations import (
     GenerationsSeen,
     Observation,
@@ -29,10 +39,10 @@ from sft_probe.observe.observations import (
 from sft_probe.observe.passages import Budget, fit
 from sft_probe.observe.rendering import Rendering, own_answers
 from sft_probe.observe.scoring import Question, Reader, ScoreReader, TokenScores, read_passages
-from sft_probe.observe.states import StatesReader
+from sft_probe.observe.states import BaseStates, LikenessReader, StatesReader
 from sft_probe.observe.weights import unchanged, weights_seen
 
-Forced = Scores | TokenDivergence | States
+Forced = Scores | TokenDivergence | States | StateLikeness
 Answering = Generations | TokenDivergence
 
 
@@ -49,7 +59,8 @@ class Observer:
 
     base: the pristine base; every comparison is with it, also for adapters. token_budget: tokens per
     forward pass; results do not depend on it beyond rounding (1e-5 nats in float32). chat_template: Jinja
-    text or file for a tokenizer that has none. benchmark_paths: folders with lm-eval tasks.
+    text or file for a tokenizer that has none. benchmark_paths: folders with lm-eval tasks. cache: folder
+    that keeps what the base shows, so that it is looked at once, whatever process asks.
     """
 
     def __init__(
@@ -60,11 +71,14 @@ class Observer:
         token_budget: int = 4096,
         chat_template: str | None = None,
         benchmark_paths: tuple[Path, ...] = (),
+        cache: Path | None = None,
     ) -> None:
         self.base, self.budget, self.benchmark_paths = base, Budget(tokens=token_budget), benchmark_paths
         self._rendering = Rendering(data, base.tokenizer, chat_template)
         self._base_logits = BaseLogits(base.model, self.budget)
+        self._base_states = BaseStates(base.model, self.budget)
         self._base_seen: dict[Need, Observation] = {}
+        self._cache = BaseCache(cache, base, data, chat_template, benchmark_paths) if cache else None
 
     def look(self, model: nn.Module, needs: Iterable[Need]) -> Observed:
         """Look once at a model for all needs. The model is given back as it was, random state included.
@@ -76,10 +90,17 @@ class Observer:
         return Observed(self._see(model, tuple(dict.fromkeys(needs))))
 
     def look_at_base(self, needs: Iterable[Need]) -> Observed:
-        """What the base shows; each need is looked at once and kept in memory."""
+        """What the base shows; each need is looked at once and kept in memory and in the cache."""
         needs = tuple(dict.fromkeys(needs))
+        if self._cache:
+            for need in needs:
+                if need not in self._base_seen and (kept := self._cache.get(need)) is not None:
+                    self._base_seen[need] = kept
         if missing := tuple(need for need in needs if need not in self._base_seen):
-            self._base_seen |= self._see(self.base.model, missing)
+            seen = self._see(self.base.model, missing)
+            self._base_seen |= seen
+            for need in missing if self._cache else ():
+                self._cache.put(need, seen[need])
         return Observed({need: self._base_seen[need] for need in needs})
 
     def _see(self, model: nn.Module, needs: tuple[Need, ...]) -> dict[Need, Observation]:
@@ -120,6 +141,8 @@ class Observer:
             return ScoreReader(questions[: len(examples)], self.budget, branching=can_branch(model))
         if isinstance(need, States):
             return StatesReader(examples, need)
+        if isinstance(need, StateLikeness):
+            return LikenessReader(examples, need, self._base_states)
         return DivergenceReader(examples, self._base_logits)
 
     def _result(self, model: nn.Module, need: Forced, reader: Reader, cut: Sequence[bool]) -> Observation:
@@ -127,7 +150,7 @@ class Observer:
             return self._scores(need, reader.result(model), cut)
         if isinstance(reader, DivergenceReader):
             return reader.result(self.base.tokenizer)
-        assert isinstance(reader, StatesReader)
+        assert isinstance(reader, StatesReader | LikenessReader)
         return reader.result()
 
     def _scores(self, need: Forced, scores: list[list[TokenScores]], cut: Sequence[bool]) -> ScoresSeen:
@@ -190,7 +213,7 @@ def _forced_by_data(needs: Iterable[Need]) -> dict[str, list[Forced]]:
     groups: dict[str, list[Forced]] = defaultdict(list)
     for need in needs:
         match need:
-            case Scores() | States() | TokenDivergence(contexts="gold"):
+            case Scores() | States() | StateLikeness() | TokenDivergence(contexts="gold"):
                 groups[need.dataset].append(need)
     return groups
 

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, get_args
 
-import numpy as np
-
-from sft_probe.measures.geometry import LeftOut, cka_without_groups, drift_without_groups, zscore
-from sft_probe.observe.needs import Need, States
-from sft_probe.observe.observations import Observed
+from sft_probe.observe.needs import Need, StateLikeness, StatePlace
+from sft_probe.observe.observations import Observed, StateLikenessSeen
 from sft_probe.probes import options
 from sft_probe.probes.base import About
-from sft_probe.probes.rows import Metric, clusters_of
+from sft_probe.probes.rows import Metric
 from sft_probe.schema import Measurement, Measurements
-from sft_probe.stats.intervals import Floats, Ints
-from sft_probe.stats.resampling import FISHER, LOG, Scale, balanced_groups, jackknife_interval
+from sft_probe.stats.intervals import Floats
+from sft_probe.stats.resampling import FISHER, LOG, Scale, jackknife_interval
 
 UNDEFINED = "fewer than 4 positions, or states that do not vary or are not finite"
 CKA = Metric(name="cka", unit="1", null=1.0, absent=UNDEFINED)
@@ -26,10 +23,10 @@ DRIFT = Metric(name="relative_drift", unit="1", null=0.0, absent=UNDEFINED)
 
 @dataclass(frozen=True, kw_only=True)
 class RepresentationDrift:
-    """Likeness of the residual stream before and after, layer by layer, with and without alignment.
+    """Likeness of states before and after, layer by layer, with and without alignment.
 
     dataset: ordinary text by default, so that drift is measured where nothing was to change.
-    positions: sampled tokens per example.
+    positions: sampled tokens per example. place: the residual stream, or what attention or MLP add to it.
     """
 
     name: ClassVar[str] = "representation_drift"
@@ -46,39 +43,45 @@ class RepresentationDrift:
 
     dataset: str = "test"
     positions: int = 4
+    place: StatePlace = "residual"
     limit: int | None = 150
 
     def __post_init__(self) -> None:
         options.name(self.name, dataset=self.dataset)
         options.at_least(self.name, 1, positions=self.positions, limit=self.limit)
+        options.one_of(self.name, get_args(StatePlace), place=self.place)
 
     def needs(self) -> tuple[Need, ...]:
-        """Residual states at a few positions per example, the first token left out."""
+        """States against the base's at a few positions per example, the first token left out."""
         return (self._states,)
 
     def measure(self, seen: Observed, base: Observed) -> Measurements:
         """Three rows per layer; intervals by jackknife over up to 20 groups of whole clusters."""
-        after, before = seen[self._states], base[self._states]
-        clusters = clusters_of(after.examples)[after.example]
+        found = seen[self._states]
+        module = "" if self.place == "residual" else self.place
         rows = (
-            replace(row, dataset=self.dataset, layer=layer)
-            for layer, tuned, untouched in zip(after.layers, after.states, before.states, strict=True)
-            for row in _layer_rows(tuned.astype(np.float64), untouched.astype(np.float64), clusters)
+            replace(row, dataset=self.dataset, layer=layer, module=module)
+            for index, layer in enumerate(found.layers)
+            for row in _layer_rows(found, index)
         )
         return Measurements(tuple(rows))
 
     @property
-    def _states(self) -> States:
-        return States(dataset=self.dataset, positions=self.positions, limit=self.limit)
+    def _states(self) -> StateLikeness:
+        return StateLikeness(
+            dataset=self.dataset, place=self.place, positions=self.positions, limit=self.limit
+        )
 
 
-def _layer_rows(tuned: Floats, base: Floats, clusters: Ints) -> Iterator[Measurement]:
-    groups = balanced_groups(clusters)
-    yield _row(CKA, cka_without_groups(tuned, base, groups), FISHER, clusters)
-    yield _row(CKA_ZSCORED, cka_without_groups(zscore(tuned), zscore(base), groups), FISHER, clusters)
-    yield _row(DRIFT, drift_without_groups(tuned, base, groups), LOG, clusters)
+def _layer_rows(found: StateLikenessSeen, index: int) -> Iterator[Measurement]:
+    for metric, statistic, scale in (
+        (CKA, found.cka, FISHER),
+        (CKA_ZSCORED, found.cka_zscored, FISHER),
+        (DRIFT, found.drift, LOG),
+    ):
+        yield _row(metric, statistic[index], scale, found)
 
 
-def _row(metric: Metric, found: LeftOut, scale: Scale, clusters: Ints) -> Measurement:
-    interval = jackknife_interval(found.value, found.without, scale=scale)
-    return metric.row(replace(interval, n=clusters.size, n_clusters=np.unique(clusters).size))
+def _row(metric: Metric, statistic: Floats, scale: Scale, found: StateLikenessSeen) -> Measurement:
+    interval = jackknife_interval(float(statistic[0]), statistic[1:], scale=scale)
+    return metric.row(replace(interval, n=found.n, n_clusters=found.n_clusters))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
@@ -7,25 +9,43 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sft_probe.data.chat import render
-from sft_probe.observe.needs import Scores, States
+from sft_probe.errors import ModelError
+from sft_probe.models.anatomy import anatomy
+from sft_probe.observe import states as states_module
+from sft_probe.observe.needs import Scores, StateLikeness, StatePlace, States
 from sft_probe.observe.observer import Observer
-from sft_probe.observe.states import spread
+from sft_probe.observe.passages import Passage
+from sft_probe.observe.states import chosen_positions
 from sft_probe.testing.tiny import ARCHITECTURES, Architecture, tiny_base, tiny_data, tiny_tuned
 
 DATA = tiny_data(6)
 
 
+def chosen(length: int, start: int = 1, **options: object) -> np.ndarray:
+    """Positions in a passage of which `length` tokens are read."""
+    passage = Passage(tuple(range(length + 1)), start)
+    return chosen_positions(passage, States(dataset="d", **options))  # type: ignore[arg-type]
+
+
 @given(length=st.integers(1, 300), positions=st.integers(1, 9), with_first=st.booleans())
 def test_positions_are_spread_over_the_sequence(length: int, positions: int, with_first: bool) -> None:
-    chosen = spread(length, States(dataset="d", positions=positions, with_first=with_first))
-    assert 1 <= len(chosen) <= positions
-    assert (np.diff(chosen) > 0).all()
-    assert chosen[0] >= 0
-    assert chosen[-1] < length
+    found = chosen(length, positions=positions, with_first=with_first)
+    assert 1 <= len(found) <= positions
+    assert (np.diff(found) > 0).all()
+    assert found[0] >= 0
+    assert found[-1] < length
     if not with_first and length > 1:
-        assert 0 not in chosen
-    if len(chosen) > 2:
-        assert np.ptp(np.diff(chosen)) <= 1
+        assert 0 not in found
+    if len(found) > 2:
+        assert np.ptp(np.diff(found)) <= 1
+
+
+def test_positions_by_name() -> None:
+    assert chosen(10, start=7, at="prompt_end").tolist() == [6]
+    assert chosen(10, start=7, at="answer").tolist() == [6, 7, 8, 9]
+    assert chosen(10, start=7, at="all").tolist() == list(range(1, 10))
+    assert chosen(10, start=7, at="all", with_first=True).tolist() == list(range(10))
+    assert chosen(1, at="all").tolist() == [0]
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -61,3 +81,64 @@ def test_other_needs_in_the_same_pass_change_nothing() -> None:
     together = Observer(base, DATA).look_at_base([Scores(dataset="test"), need])[need]
     np.testing.assert_array_equal(alone.position, together.position)
     np.testing.assert_allclose(alone.states, together.states, atol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_attention_and_mlp_add_up_to_the_change_of_the_stream(architecture: Architecture) -> None:
+    base = tiny_base(architecture)
+    needs = {place: States(dataset="test", place=place) for place in get_args(StatePlace)}
+    seen = Observer(base, DATA).look_at_base(needs.values())
+    stream, attention, mlp = (seen[needs[place]] for place in ("residual", "attention", "mlp"))
+    assert stream.layers == (0, 1, 2)
+    assert attention.layers == mlp.layers == (1, 2)
+    np.testing.assert_allclose(np.diff(stream.states, axis=0), attention.states + mlp.states, atol=1e-5)
+
+
+def test_chosen_layers_are_those_of_all() -> None:
+    base, every, some = tiny_base(), States(dataset="test"), States(dataset="test", layers=(2, 0))
+    seen = Observer(base, DATA).look_at_base([every, some])
+    assert seen[some].layers == (0, 2)
+    np.testing.assert_array_equal(seen[some].states, seen[every].states[[0, 2]])
+
+
+@pytest.mark.parametrize(("place", "layers"), [("residual", (1, 7)), ("attention", (0,))])
+def test_a_layer_that_is_not_there_is_refused(place: StatePlace, layers: tuple[int, ...]) -> None:
+    with pytest.raises(ModelError, match=f"no '{place}' states at layers .{layers[-1]}"):
+        Observer(tiny_base(), DATA).look_at_base([States(dataset="test", place=place, layers=layers)])
+
+
+@pytest.mark.parametrize("room", [0, 2**20])
+def test_streamed_likeness_does_not_depend_on_batches_or_on_what_is_kept(
+    room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With no room at all, states of the base are read again and rows are summed up as they come."""
+    monkeypatch.setattr(states_module, "ROOM", room)
+    base, need = tiny_base(), StateLikeness(dataset="test", at="all")
+    tuned = tiny_tuned(base)
+    found = []
+    for budget in (40, 4096):
+        observer = Observer(base, tiny_data(48), token_budget=budget)
+        observer._base_states.room = room
+        found.append(observer.look(tuned, [need])[need])
+    for name in ("cka", "cka_zscored", "drift"):
+        values = [getattr(seen, name) for seen in found]
+        np.testing.assert_allclose(values[0], values[1], atol=1e-6)
+    assert found[0].n == found[1].n > 500
+    assert found[0].cka.shape == (3, 1 + 8)
+
+
+def test_the_base_is_exactly_like_itself() -> None:
+    need = StateLikeness(dataset="test", place="mlp")
+    seen = Observer(tiny_base(), DATA).look_at_base([need])[need]
+    np.testing.assert_allclose(seen.cka, 1)
+    np.testing.assert_array_equal(seen.drift, 0)
+
+
+def test_states_of_the_base_are_read_once() -> None:
+    base, need = tiny_base(), StateLikeness(dataset="test")
+    observer, tuned, passes = Observer(base, DATA), tiny_tuned(base), []
+    anatomy(base.model).blocks[0].register_forward_hook(lambda *_: passes.append(1))
+    observer.look_at_base([need])
+    passes.clear()
+    observer.look(tuned, [need])
+    assert not passes
