@@ -54,25 +54,33 @@ def effective(model: nn.Module, name: str) -> Effective:
     LoRA on linear layers gives its factors; every other adapter is merged into a copy of its layer by peft.
     Raises: ModelError if the model has no such weight.
     """
-    *path, leaf = name.split(".")
-    module: Any = without_adapter(model)
-    for part in path:
-        module = getattr(_inside(module), part, None)
-    module = _inside(module)
+    module, leaf = _module(model, name), name.rpartition(".")[2]
     if not _is_tuner(module):
         weight = getattr(module, leaf, None)
         if not isinstance(weight, Tensor):
             raise ModelError(f"the model has no weight '{name}', so it was not trained from this base.")
         return Effective(weight.detach())
-    active = [a for a in module.active_adapters if a in _adapters(module)]
-    layer = module.get_base_layer()
-    if leaf != "weight" or module.merged or module.disable_adapters or not active:
+    active, layer = _at_work(module), module.get_base_layer()
+    if not active or (_is_plain_lora(module, active) and leaf != "weight"):
         return Effective(getattr(layer, leaf).detach())
     if _is_plain_lora(module, active):
         return Effective(layer.weight.detach(), _lora_factors(module, active))
     merged = copy.deepcopy(module)
     merged.merge()
-    return Effective(merged.get_base_layer().weight.detach())
+    return Effective(getattr(merged.get_base_layer(), leaf).detach())
+
+
+def home(model: nn.Module, name: str) -> tuple[nn.Module, nn.Module | None]:
+    """The module that holds a parameter of the base, and the adapter layer around it if one is at work.
+
+    Raises: ModelError if the model has no such parameter.
+    """
+    module = _module(model, name)
+    around = module if _is_tuner(module) and _at_work(module) else None
+    owner = module.get_base_layer() if _is_tuner(module) else module
+    if not isinstance(getattr(owner, name.rpartition(".")[2], None), nn.Parameter):
+        raise ModelError(f"the model has no weight '{name}', so it was not trained from this base.")
+    return owner, around
 
 
 def _deltas(model: nn.Module, base: nn.Module) -> Iterator[WeightDelta]:
@@ -97,6 +105,14 @@ def _deltas(model: nn.Module, base: nn.Module) -> Iterator[WeightDelta]:
         )
 
 
+def _module(model: nn.Module, name: str) -> Any:
+    """What stands, adapter layer included, where the base has the module of a parameter."""
+    module: Any = without_adapter(model)
+    for part in name.split(".")[:-1]:
+        module = getattr(_inside(module), part, None)
+    return _inside(module)
+
+
 def _inside(module: Any) -> Any:
     """The trained copy inside a `modules_to_save` wrapper, or the module itself."""
     if hasattr(module, "modules_to_save") and hasattr(module, "original_module"):
@@ -114,9 +130,19 @@ def _adapters(module: Any) -> set[str]:
     return {adapter for kind in module.adapter_layer_names for adapter in getattr(module, kind)}
 
 
+def _at_work(module: Any) -> list[str]:
+    """Adapters that a layer adds to its weight in the forward pass."""
+    if module.merged or module.disable_adapters:
+        return []
+    return [adapter for adapter in module.active_adapters if adapter in _adapters(module)]
+
+
 def _is_plain_lora(module: Any, active: list[str]) -> bool:
-    variants = getattr(module, "lora_variant", {})
-    return hasattr(module, "lora_A") and all(a in module.lora_A and a not in variants for a in active)
+    odd = {
+        *getattr(module, "lora_variant", {}),
+        *(a for a, on in getattr(module, "lora_bias", {}).items() if on),
+    }
+    return hasattr(module, "lora_A") and all(a in module.lora_A and a not in odd for a in active)
 
 
 def _lora_factors(module: Any, active: list[str]) -> tuple[Tensor, Tensor]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from sft_probe.errors import SpecError
 
-Part = Literal["attention", "mlp", "norm", "embedding", "unembedding", "other"]
-PARTS: tuple[Part, ...] = ("attention", "mlp", "norm", "embedding", "unembedding", "other")
+Part = Literal["attention", "mlp", "mixer", "norm", "embedding", "unembedding", "other"]
+PARTS: tuple[Part, ...] = get_args(Part)
 
 
 @dataclass(frozen=True, slots=True)

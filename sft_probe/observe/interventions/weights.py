@@ -1,0 +1,161 @@
+"""Interventions on weights. A model's own tensors are laid aside and others put in their place.
+
+Adapters take part with what they add to each weight: while other weights hold, the adapters of linear
+layers are switched off, without peft's own switch, which would also change what is trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from sft_probe.errors import ModelError, SpecError
+from sft_probe.models.anatomy import Place, anatomy
+from sft_probe.observe.interventions.values import Graft
+from sft_probe.observe.weights import Effective, effective, home
+
+
+@dataclass
+class WeightChange:
+    """Parameters with the tensors they exchange, and the adapters whose product those tensors hold."""
+
+    held: list[tuple[nn.Parameter, Tensor]]
+    adapters: list[Any]
+
+    def on(self) -> None:
+        """Put the tensors in place."""
+        self._switch_adapters(off=True)
+        self._exchange()
+
+    def off(self) -> None:
+        """Put the model's own ones back."""
+        self._exchange()
+        self._switch_adapters(off=False)
+
+    def _exchange(self) -> None:
+        for index, (parameter, tensor) in enumerate(self.held):
+            self.held[index] = (parameter, parameter.data)
+            parameter.data = tensor
+
+    def _switch_adapters(self, *, off: bool) -> None:
+        for layer in self.adapters:
+            layer._disable_adapters = off
+
+
+class Site(NamedTuple):
+    """A parameter in a model. owner: the module that holds it, below any adapter. base: the base's tensor."""
+
+    place: Place
+    owner: nn.Module
+    parameter: nn.Parameter
+    used: Effective
+    base: Tensor
+
+    @property
+    def dense(self) -> Tensor:
+        """What the forward pass uses, as one tensor; the model's own tensor where no adapter adds to it."""
+        if self.used.factors is None:
+            return self.used.weight
+        left, right = self.used.factors
+        return (self.used.weight.float() + left @ right).to(self.used.weight.dtype)
+
+
+def interpolated(model: nn.Module, base: nn.Module, alpha: float) -> WeightChange:
+    """Weights (1 - alpha) base + alpha model, in float32; exactly the base at 0, the model's own at 1."""
+
+    def between(site: Site) -> Tensor:
+        own = site.dense
+        if alpha == 1 or torch.equal(own, site.base):
+            return own
+        return torch.lerp(site.base.float(), own.float(), alpha).to(own.dtype)
+
+    return _change(model, base, between)
+
+
+def grafted(model: nn.Module, base: nn.Module, graft: Graft) -> WeightChange:
+    """Each weight from the model or from the base. Raises: SpecError for a layer that the model lacks."""
+    last = len(anatomy(base).blocks) + 1
+    if wrong := [layer for layer in graft.layers or () if not 0 <= layer <= last]:
+        raise SpecError(
+            f"Graft names layer {wrong[0]}, but the layers of this model are 0 to {last}.", field="under"
+        )
+    to_base = graft.direction == "tuned_to_base"
+
+    def either(site: Site) -> Tensor:
+        chosen = site.place.module in graft.parts and (
+            graft.layers is None or site.place.layer in graft.layers
+        )
+        return site.dense if chosen == to_base else site.base
+
+    return _change(model, base, either)
+
+
+def quantised(model: nn.Module, base: nn.Module, bits: int) -> WeightChange:
+    """Weight matrices of linear layers and experts inside the blocks, rounded."""
+    last = len(anatomy(base).blocks)
+
+    def rounded(site: Site) -> Tensor:
+        inputs = _input_axis(site)
+        inside = 1 <= site.place.layer <= last
+        return round_to_nearest(site.dense, bits, inputs) if inside and inputs is not None else site.dense
+
+    return _change(model, base, rounded, soft_prompts=True)
+
+
+def round_to_nearest(weight: Tensor, bits: int, inputs: int) -> Tensor:
+    """Symmetric rounding to 2^bits - 1 levels, the largest absolute value of each channel being one of them.
+
+    inputs: the axis over which a channel sums; all others count channels. Computed in float32.
+    """
+    top = 2 ** (bits - 1) - 1
+    values = weight.float()
+    scale = values.abs().amax(dim=inputs, keepdim=True) / top
+    levels = torch.where(scale > 0, values / scale, 0.0).round().clamp(-top, top)
+    rounded: Tensor = (levels * scale).to(weight.dtype)
+    return rounded
+
+
+def _input_axis(site: Site) -> int | None:
+    """The axis of inputs of a weight matrix; None for parameters that are no matrix."""
+    if isinstance(site.owner, nn.Linear) and site.parameter.ndim == 2:
+        return 1
+    if type(site.owner).__name__ == "Conv1D" and site.parameter.ndim == 2:  # GPT-2: (inputs, outputs)
+        return 0
+    if site.place.module == "mlp" and site.parameter.ndim == 3:  # (experts, outputs, inputs) or transposed
+        return 1 if getattr(site.owner, "is_transposed", False) else 2
+    return None
+
+
+def _change(
+    model: nn.Module, base: nn.Module, weight: Callable[[Site], Tensor], *, soft_prompts: bool = False
+) -> WeightChange:
+    if not soft_prompts and any(c.is_prompt_learning for c in getattr(model, "peft_config", {}).values()):
+        raise ModelError("a soft prompt is no weight of the base, so it cannot be grafted or interpolated.")
+    held, adapters = [], []
+    with torch.no_grad():
+        for site, adapter in _sites(model, base):
+            tensor = weight(site).to(site.parameter)
+            if tensor.data_ptr() != site.parameter.data_ptr():
+                held.append((site.parameter, tensor))
+            if adapter is not None:
+                adapters.append(adapter)
+    return WeightChange(held, adapters)
+
+
+def _sites(model: nn.Module, base: nn.Module) -> Iterator[tuple[Site, Any]]:
+    """Every parameter of the base in the model, with the adapter layer around it if it adds to the forward.
+
+    A tied weight comes under each of its names unless the model ties it too.
+    """
+    parts, seen = anatomy(base), set()
+    for name, weight in base.named_parameters(remove_duplicate=False):
+        owner, adapter = home(model, name)
+        parameter: Any = getattr(owner, name.rpartition(".")[2])
+        if parameter not in seen:
+            seen.add(parameter)
+            before = weight.detach().to(parameter)
+            yield Site(parts.place(name), owner, parameter, effective(model, name), before), adapter
