@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import yaml
@@ -16,6 +16,7 @@ from torch import nn
 
 from sft_probe.data.examples import Dataset, DataSets, Example, Message
 from sft_probe.models.load import LoadedModel, fresh_copy, pristine
+from sft_probe.train.methods import Lora
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -130,14 +131,17 @@ def tiny_tuned(base: LoadedModel, *, scale: float = 0.05, seed: int = 1) -> nn.M
     return model
 
 
-def tiny_lora(base: LoadedModel, *, rank: int = 2, scale: float = 0.1, seed: int = 1) -> nn.Module:
-    """A base with LoRA on all linear layers of its blocks. scale 0 leaves B at zero, as before training."""
-    from peft import LoraConfig, get_peft_model
+def tiny_lora(
+    base: LoadedModel, *, rank: int = 2, scale: float = 0.1, dropout: float = 0.1, seed: int = 1
+) -> nn.Module:
+    """A base with LoRA on all linear layers of its blocks. scale 0 leaves B at zero, as before training.
 
+    dropout: must be 0 where experts lie in one tensor, because peft knows none there.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", lora_dropout=0.1)
-        model: nn.Module = get_peft_model(cast("PreTrainedModel", fresh_copy(base)), config)
+        method = Lora(r=rank, lora_alpha=2 * rank, lora_dropout=dropout)
+        model = method.adapt(fresh_copy(base))
         with torch.no_grad():
             for name, weight in model.named_parameters():
                 if "lora_B" in name:

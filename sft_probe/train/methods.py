@@ -39,7 +39,7 @@ class Lora:
     r: int = 8
     lora_alpha: int = 16
     lora_dropout: float = 0.0
-    target_modules: str | list[str] = "all-linear"  # every linear layer but the unembedding
+    target_modules: str | list[str] = "all-linear"  # every linear layer but the unembedding and `_unfit`
     use_rslora: bool = False
     bias: Literal["none", "all", "lora_only"] = "none"
 
@@ -53,7 +53,25 @@ class Lora:
             lora_alpha=self.lora_alpha,
             lora_dropout=self.lora_dropout,
             target_modules=self.target_modules,
+            exclude_modules=(_unfit(model) or None) if self.target_modules == "all-linear" else None,
             use_rslora=self.use_rslora,
             bias=self.bias,
         )
         return get_peft_model(cast("PreTrainedModel", model), config)
+
+
+# Their kernels read the weight of `out_proj` and pass an adapter by, so peft refuses one there.
+FUSED = frozenset({"falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h"})
+
+
+def _unfit(model: nn.Module) -> list[str]:
+    """Linear layers that no adapter can be put on: fused ones, and routers, which return several tensors."""
+    from torch import nn
+
+    fused = getattr(getattr(model, "config", None), "model_type", "") in FUSED
+    return [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear)
+        and ("Router" in type(module).__name__ or (fused and name.endswith("out_proj")))
+    ]
