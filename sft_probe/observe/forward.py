@@ -180,11 +180,12 @@ def can_branch(model: nn.Module) -> bool:
     from transformers import DynamicCache
     from transformers.cache_utils import DynamicLayer
 
+    config = without_adapter(model).config
     if not {"past_key_values", "position_ids", "attention_mask"} <= arguments(model):
         return False
-    return all(
-        type(layer) is DynamicLayer for layer in DynamicCache(config=without_adapter(model).config).layers
-    )
+    if "local" in getattr(config, "attention_layers", ()):  # GPT-Neo's window is none of the cache's
+        return False
+    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=config).layers)
 
 
 def arguments(model: nn.Module) -> frozenset[str]:
