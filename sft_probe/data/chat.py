@@ -120,9 +120,14 @@ def read_template(text_or_path: str) -> str:
 
 def fallback_template(tokenizer: PreTrainedTokenizerBase) -> str:
     """The plain `### Instruction:` template, opened by a begin-of-text token where the tokenizer adds one."""
+    return opening(tokenizer) + FALLBACK_TEMPLATE
+
+
+def opening(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Jinja that opens a conversation with the begin-of-text token where the tokenizer adds one to a text."""
     ids = tokenizer("a")["input_ids"]
     opens = tokenizer.bos_token_id is not None and ids[0] == tokenizer.bos_token_id
-    return ("{{- bos_token -}}\n" if opens else "") + FALLBACK_TEMPLATE
+    return "{{- bos_token -}}\n" if opens else ""
 
 
 def stop_token_ids(tokenizer: PreTrainedTokenizerBase, chat_template: str | None = None) -> tuple[int, ...]:

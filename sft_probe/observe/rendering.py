@@ -1,13 +1,15 @@
-"""Examples as token ids, rendered once per data set."""
+"""Examples as token ids, rendered once per data set and wording."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from sft_probe.data.chat import read_template, render, stop_token_ids
+from sft_probe.data.chat import opening, read_template, render, stop_token_ids
 from sft_probe.data.examples import DataSets, Example
 from sft_probe.errors import DataError
+from sft_probe.observe.interventions import FewShot
+from sft_probe.observe.interventions.prompts import PLAIN_TEMPLATE, Wording, ranked, shots, with_shots
 from sft_probe.observe.passages import Passage, fit
 from sft_probe.observe.scoring import Question
 
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
 
 
 class Prepared(NamedTuple):
-    """One example in token ids. choices: without the end-of-turn token."""
+    """One example in token ids. prompt: with what the answer is made to begin with. choices: without the
+    end-of-turn token."""
 
     prompt: tuple[int, ...]
     target: tuple[int, ...]
@@ -32,6 +35,9 @@ class Prepared(NamedTuple):
         return Question(tuple(prompt), tuple(answer[:context] for answer in answers)), cut
 
 
+AS_TRAINED = Wording()
+
+
 class Rendering:
     """Renders examples of the study's data sets with one tokenizer and one chat template, and remembers."""
 
@@ -40,7 +46,8 @@ class Rendering:
     ) -> None:
         self.data, self.tokenizer = data, tokenizer
         self.template = read_template(chat_template) if chat_template else None
-        self._prepared: dict[str, list[Prepared]] = {}
+        self._prepared: dict[tuple[str, Wording], list[Prepared]] = {}
+        self._candidates: dict[FewShot, list[Example]] = {}
         self._stops: tuple[int, ...] | None = None
 
     @property
@@ -57,21 +64,38 @@ class Rendering:
             raise DataError(f"data set '{name}' has no rows.", file=self.data[name].source or None)
         return examples
 
-    def prepared(self, name: str, limit: int | None) -> list[Prepared]:
-        """The same examples in token ids."""
-        known = self._prepared.setdefault(name, [])
-        known += [self._prepare(example) for example in self.examples(name, limit)[len(known) :]]
+    def prepared(self, name: str, limit: int | None, wording: Wording = AS_TRAINED) -> list[Prepared]:
+        """The same examples in token ids. Raises: DataError if few-shot examples are wanting."""
+        known = self._prepared.setdefault((name, wording), [])
+        known += [self._prepare(e, wording) for e in self.examples(name, limit)[len(known) :]]
         return known[:limit]
 
-    def _prepare(self, example: Example) -> Prepared:
-        rendered = render(example, self.tokenizer, self.template)
+    def prefill(self, wording: Wording) -> tuple[int, ...]:
+        """Tokens that every answer is made to begin with."""
+        if wording.prefill is None:
+            return ()
+        given = wording.prefill
+        return given.tokens or tuple(self.tokenizer(given.text, add_special_tokens=False)["input_ids"])
+
+    def _prepare(self, example: Example, wording: Wording) -> Prepared:
+        if wording.few_shot:
+            candidates = self._shots_of(wording.few_shot)
+            example = with_shots(example, shots(example, candidates, wording.few_shot))
+        template = self.template if wording.template else opening(self.tokenizer) + PLAIN_TEMPLATE
+        rendered = render(example, self.tokenizer, template)
         choices = []
         for choice in example.choices:
             ids = rendered.target_ids
             if choice != example.target:
-                ids = render(replace(example, target=choice), self.tokenizer, self.template).target_ids
+                ids = render(replace(example, target=choice), self.tokenizer, template).target_ids
             choices.append(tuple(ids[:-1]))  # `render` closes every answer with one end-of-turn token
-        return Prepared(tuple(rendered.prompt_ids), tuple(rendered.target_ids), tuple(choices))
+        prompt = (*rendered.prompt_ids, *self.prefill(wording))
+        return Prepared(prompt, tuple(rendered.target_ids), tuple(choices))
+
+    def _shots_of(self, few_shot: FewShot) -> list[Example]:
+        if few_shot not in self._candidates:
+            self._candidates[few_shot] = ranked(self.data[few_shot.dataset], few_shot.seed)
+        return self._candidates[few_shot]
 
 
 def own_answers(prompts: list[tuple[int, ...]], answers: list[list[int]]) -> list[Passage]:

@@ -11,7 +11,7 @@ from sft_probe.observe.interventions import FewShot, Graft, Interpolate, Prefill
     [
         (lambda: FewShot(0, "train"), "at least 1 shots, not 0"),
         (lambda: FewShot(1, "train", shuffled=True), "at least 2 shots, not 1"),
-        (lambda: Prefill(), "either text or tokens"),
+        (Prefill, "either text or tokens"),
         (lambda: Prefill("Sure", (5,)), "either text or tokens"),
         (lambda: Interpolate(float("nan")), "finite alpha"),
         (lambda: Graft(parts=("atention",)), "no part 'atention'. Known: attention, mlp"),  # type: ignore[arg-type]
