@@ -47,7 +47,8 @@ class BaseLogits:
         found: dict[Passage, Tensor] = {p: self._kept[p] for p in batch.passages if p in self._kept}
         missing = [passage for passage in dict.fromkeys(batch.passages) if passage not in found]
         for part, logits, _ in read_all(self.model, missing, self.budget):
-            for passage, states in zip(part.passages, torch.split(logits.states, list(part.counts)), strict=True):
+            own = torch.split(logits.states, list(part.counts))
+            for passage, states in zip(part.passages, own, strict=True):
                 found[passage] = states
                 if states.numel() <= self.room:
                     self.room -= states.numel()

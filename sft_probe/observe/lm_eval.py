@@ -6,10 +6,13 @@ This module imports lm-eval, which takes seconds; import it late.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
 
 FEWSHOT_SEED = 1234  # lm-eval's default
 MAX_NEW_TOKENS = 256  # lm-eval's default for Hugging Face models
+PLACES = ("dataset_path", "dataset_kwargs", "metadata")  # where a task lies; what it says counts
 
 Request = tuple[Any, list[int], list[int]]
 
@@ -253,6 +257,24 @@ def _load_tasks(names: tuple[str, ...], paths: tuple[Path, ...], num_fewshot: in
         if own is None or (own != 0 and num_fewshot is not None):
             task.set_config(key="num_fewshot", value=num_fewshot or 0)
     return loaded
+
+
+@lru_cache(maxsize=8)
+def tasks_digest(
+    names: tuple[str, ...], paths: tuple[Path, ...] = (), num_fewshot: int | None = None
+) -> str:
+    """sha256 over settings and documents of tasks, wherever their files lie. Raises: DataError."""
+    with _quiet():
+        loaded = _load_tasks(names, paths, num_fewshot)["tasks"]
+    sha = hashlib.sha256(version("lm_eval").encode())
+    for code in sorted(source.read_bytes() for path in paths for source in path.rglob("*.py")):
+        sha.update(code)
+    for name, task in loaded.items():
+        settings = {key: value for key, value in task.dump_config().items() if key not in PLACES}
+        shots = task.fewshot_docs() if task.get_config("num_fewshot") else ()
+        for content in (name, settings, *task.eval_docs, *shots):
+            sha.update(json.dumps(content, sort_keys=True, default=str).encode())
+    return sha.hexdigest()
 
 
 @contextmanager
