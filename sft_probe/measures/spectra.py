@@ -1,30 +1,41 @@
-"""How large a weight change is and over how many directions it spreads. Dense or low-rank, in float64."""
+"""How large a weight change is and over how many directions it spreads.
+
+Sums are float64. Nothing here copies a large matrix: norms go over it piece by piece, and beyond a shorter
+side of 1024 the largest singular value comes from products with vectors in the matrix's own precision.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse.linalg import svds
+from scipy.sparse.linalg import LinearOperator, eigsh
 
 Matrix = NDArray[np.float32] | NDArray[np.float64]
 Floats = NDArray[np.float64]
 
 DENSE_SIDE = 1024  # up to this shorter side an exact eigenvalue decomposition is cheap
+PIECE = 2**18  # numbers that are squared at once
+TOLERANCE = 1e-4  # of the Lanczos residual; the eigenvalue's relative error is about its square
 
 
 def squared_norm(weights: Matrix) -> float:
     """Sum of squares of all entries, accumulated in float64. Any shape."""
-    return float(np.square(weights, dtype=np.float64).sum())
+    flat, total = weights.reshape(-1), 0.0
+    for at in range(0, flat.size, PIECE):
+        piece = flat[at : at + PIECE].astype(np.float64)
+        total += float(piece @ piece)
+    return total
 
 
 def stable_rank(matrix: Matrix) -> float:
     """||A||_F^2 / ||A||_2^2: 1 if one direction carries everything, min(m, n) if all carry the same.
 
-    matrix: (m, n).  NaN if it is zero. Exact up to a shorter side of 1024, by Lanczos iteration beyond.
+    matrix: (m, n).  NaN if it is zero. Exact up to a shorter side of 1024, by Lanczos iteration beyond
+    (relative error about 1e-6, the rounding of float32 products).
     Source: Rudelson & Vershynin 2007, Sampling from Large Matrices.
     """
     total = squared_norm(matrix)
-    return total / _squared_spectral_norm(matrix.astype(np.float64)) if total > 0 else float("nan")
+    return total / _squared_spectral_norm(matrix) if total > 0 else float("nan")
 
 
 def stable_rank_of_product(left: Matrix, right: Matrix) -> float:
@@ -40,9 +51,18 @@ def _triangle(matrix: Matrix) -> Floats:
     return np.asarray(np.linalg.qr(matrix.astype(np.float64), mode="r"))
 
 
-def _squared_spectral_norm(matrix: Floats) -> float:
-    if min(matrix.shape) > DENSE_SIDE:
-        start = np.ones(min(matrix.shape))  # a fixed start keeps the result reproducible
-        return float(svds(matrix, k=1, v0=start, return_singular_vectors=False)[0] ** 2)
+def _squared_spectral_norm(matrix: Matrix) -> float:
+    """Largest eigenvalue of A A'."""
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    return float(np.linalg.eigvalsh(wide @ wide.T)[-1])
+    side = wide.shape[0]
+    if side <= DENSE_SIDE:
+        wide = wide.astype(np.float64)
+        return float(np.linalg.eigvalsh(wide @ wide.T)[-1])
+
+    def gram(vector: Floats) -> Floats:
+        product: Floats = (wide @ (wide.T @ vector.ravel().astype(matrix.dtype))).astype(np.float64)
+        return product
+
+    start = np.random.default_rng(0).standard_normal(side)  # a fixed start keeps the result reproducible
+    operator = LinearOperator((side, side), matvec=gram, dtype=np.float64)
+    return float(eigsh(operator, k=1, v0=start, tol=TOLERANCE, return_eigenvectors=False)[0])
