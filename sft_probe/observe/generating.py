@@ -35,24 +35,40 @@ def generate(
     answers: list[list[int]] = [[] for _ in prompts]
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), i))
     start = _Loop if _keeps_cache(model) else _Rereading
+
+    def ended(answer: list[int]) -> bool:
+        return answer[-1] in stops or bool(done and done(answer))
+
     while order:
-        group: list[int] = []
-        while order and (not group or (len(group) + 1) * len(prompts[order[0]]) <= budget.tokens):
-            group.append(order.pop(0))
-        loop = start(model, [prompts[i] for i in group])
-        for _ in range(max_new_tokens):
-            for index, token in zip(group, loop.step(), strict=True):
-                answers[index].append(token)
-            going = [
-                row
-                for row, index in enumerate(group)
-                if answers[index][-1] not in stops and not (done and done(answers[index]))
-            ]
-            if not going:
+        group = order[:1]
+        for index in order[1:]:
+            if (len(group) + 1) * len(prompts[index]) > budget.tokens:
                 break
-            if len(going) < len(group):
-                group = [group[row] for row in going]
-                loop.keep(going)
+            group.append(index)
+        try:
+            found = _answer(start(model, [prompts[i] for i in group]), len(group), max_new_tokens, ended)
+        except (RuntimeError, MemoryError) as error:
+            budget.shrink(error, rows=len(group), width=len(prompts[group[-1]]))
+            continue
+        for index, answer in zip(group, found, strict=True):
+            answers[index] = answer
+        order = order[len(group) :]
+    return answers
+
+
+def _answer(loop: _Loop | _Rereading, n: int, max_new_tokens: int, ended: Done) -> list[list[int]]:
+    """The answers of one batch of `n` prompts; those that have ended leave it."""
+    answers: list[list[int]] = [[] for _ in range(n)]
+    group = list(range(n))
+    for _ in range(max_new_tokens):
+        for row, token in zip(group, loop.step(), strict=True):
+            answers[row].append(token)
+        going = [place for place, row in enumerate(group) if not ended(answers[row])]
+        if not going:
+            break
+        if len(going) < len(group):
+            group = [group[place] for place in going]
+            loop.keep(going)
     return answers
 
 

@@ -23,6 +23,7 @@ class RunManifest:
 
     digest: of everything that decides its numbers; a rerun with another digest replaces the run.
     started: ISO 8601, UTC.  seconds: wall time by activity ("training", and each probe by name).
+    token_budget: tokens per forward pass of the last look; smaller than asked where memory ran out.
     rows: number of rows by table.  files: sha256 by file name.  migrations: names of those applied.
     """
 
@@ -35,6 +36,7 @@ class RunManifest:
     started: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
     device: str = ""
+    token_budget: int = 0
     trainable_parameters: int = 0
     total_parameters: int = 0
     steps: tuple[int, ...] = ()

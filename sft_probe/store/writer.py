@@ -62,12 +62,20 @@ class RunWriter:
         """Keep what the trainer logged; values that are not numbers are left out."""
         self._log += [(step, name, float(value)) for name, value in values.items() if isinstance(value, Real)]
 
-    def note(self, *, device: str = "", trainable_parameters: int = 0, total_parameters: int = 0) -> None:
+    def note(
+        self,
+        *,
+        device: str = "",
+        trainable_parameters: int = 0,
+        total_parameters: int = 0,
+        token_budget: int = 0,
+    ) -> None:
         """Keep facts about the model for the manifest; an empty value leaves what was noted before."""
         facts = {
             "device": device,
             "trainable_parameters": trainable_parameters,
             "total_parameters": total_parameters,
+            "token_budget": token_budget,
         }
         self._facts |= {name: value for name, value in facts.items() if value}
 
