@@ -89,6 +89,19 @@ def fresh_copy(loaded: LoadedModel) -> nn.Module:
     return trainable.requires_grad_(True).train()
 
 
+def shared_copy(model: nn.Module) -> nn.Module:
+    """Another model object over the same weights in memory, for adapters or for a passing change.
+
+    Modules, hooks and configuration are its own. So are its parameters, but not their storage: whoever
+    writes to the weights of one in place writes to those of the other.
+    """
+    memo: dict[int, Any] = {
+        id(weight): nn.Parameter(weight.detach(), requires_grad=weight.requires_grad)
+        for weight in model.parameters()
+    }
+    return copy.deepcopy(model, memo | {id(buffer): buffer.detach() for buffer in model.buffers()})
+
+
 def load_tuned(path: str | Path, base: LoadedModel, *, trust_remote_code: bool = False) -> nn.Module:
     """A fine-tuned model next to its base: a full checkpoint folder, a peft adapter folder, or a hub id.
 

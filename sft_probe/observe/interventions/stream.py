@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -17,30 +17,21 @@ from sft_probe.observe.interventions.values import Direction
 Edit = Callable[[Tensor], Tensor]
 
 
-@dataclass
-class StreamChange:
-    """Hooks on a model. entering: module whose input is edited. leaving: modules whose output is edited."""
-
-    edit: Edit
-    entering: tuple[nn.Module, ...]
-    leaving: tuple[nn.Module, ...]
-    _handles: list[Any] = field(init=False, default_factory=list)
-
-    def on(self) -> None:
-        """Register the hooks."""
-        for module in self.entering:
-            hook = partial(_edit_input, self.edit)
-            self._handles.append(module.register_forward_pre_hook(hook, with_kwargs=True))
-        for module in self.leaving:
-            self._handles.append(module.register_forward_hook(partial(_edit_output, self.edit)))
-
-    def off(self) -> None:
-        """Remove them."""
-        while self._handles:
-            self._handles.pop().remove()
+@contextmanager
+def editing(
+    edit: Edit, *, entering: Sequence[nn.Module] = (), leaving: Sequence[nn.Module] = ()
+) -> Iterator[None]:
+    """Edit what enters and what leaves some modules, as long as this is open."""
+    with ExitStack() as stack:
+        for module in entering:
+            hook = module.register_forward_pre_hook(partial(_edit_input, edit), with_kwargs=True)
+            stack.callback(hook.remove)
+        for module in leaving:
+            stack.callback(module.register_forward_hook(partial(_edit_output, edit)).remove)
+        yield
 
 
-def ablated(model: nn.Module, direction: Direction) -> StreamChange:
+def ablated(model: nn.Module, direction: Direction) -> AbstractContextManager[None]:
     """Nothing along a direction in the residual stream: not in what enters the first block, not in what
     attention and blocks hand on, so that every sublayer reads a stream without it.
 
@@ -49,21 +40,21 @@ def ablated(model: nn.Module, direction: Direction) -> StreamChange:
     parts = anatomy(model)
     sublayers = (module for module in parts.attention if module is not None)
     _check_layer(direction, len(parts.blocks))
-    return StreamChange(
+    return editing(
         partial(without_component, direction=_vector(direction)),
         entering=parts.blocks[:1],
         leaving=(*sublayers, *parts.blocks),
     )
 
 
-def added(model: nn.Module, direction: Direction, scale: float) -> StreamChange:
+def added(model: nn.Module, direction: Direction, scale: float) -> AbstractContextManager[None]:
     """A multiple of a direction on top of the residual stream at the direction's layer, at every token."""
     blocks = anatomy(model).blocks
     _check_layer(direction, len(blocks))
     edit = partial(shifted, step=scale * _vector(direction))
     if direction.layer == 0:
-        return StreamChange(edit, entering=blocks[:1], leaving=())
-    return StreamChange(edit, entering=(), leaving=(blocks[direction.layer - 1],))
+        return editing(edit, entering=blocks[:1])
+    return editing(edit, leaving=blocks[direction.layer - 1 : direction.layer])
 
 
 def without_component(hidden: Tensor, direction: Tensor) -> Tensor:

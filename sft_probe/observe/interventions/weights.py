@@ -7,7 +7,7 @@ layers are switched off, without peft's own switch, which would also change what
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -19,38 +19,16 @@ from sft_probe.observe.interventions.values import Graft
 from sft_probe.observe.weights import Effective, effective, home
 
 
-@dataclass
-class WeightChange:
-    """Parameters with the tensors they exchange, and the adapters whose product those tensors hold."""
-
-    held: list[tuple[nn.Parameter, Tensor]]
-    adapters: list[Any]
-
-    def on(self) -> None:
-        """Put the tensors in place."""
-        self._switch_adapters(off=True)
-        self._exchange()
-
-    def off(self) -> None:
-        """Put the model's own ones back."""
-        self._exchange()
-        self._switch_adapters(off=False)
-
-    def _exchange(self) -> None:
-        for index, (parameter, tensor) in enumerate(self.held):
-            self.held[index] = (parameter, parameter.data)
-            parameter.data = tensor
-
-    def _switch_adapters(self, *, off: bool) -> None:
-        for layer in self.adapters:
-            layer._disable_adapters = off
-
-
 class Site(NamedTuple):
-    """A parameter in a model. owner: the module that holds it, below any adapter. base: the base's tensor."""
+    """A parameter in a model.
+
+    owner: the module that holds it. adapter: the layer around that, if it adds to the forward pass. used:
+    what the forward pass uses. base: the base's tensor.
+    """
 
     place: Place
     owner: nn.Module
+    adapter: nn.Module | None
     parameter: nn.Parameter
     used: Effective
     base: Tensor
@@ -64,7 +42,7 @@ class Site(NamedTuple):
         return (self.used.weight.float() + left @ right).to(self.used.weight.dtype)
 
 
-def interpolated(model: nn.Module, base: nn.Module, alpha: float) -> WeightChange:
+def interpolated(model: nn.Module, base: nn.Module, alpha: float) -> AbstractContextManager[None]:
     """Weights (1 - alpha) base + alpha model, in float32; exactly the base at 0, the model's own at 1."""
 
     def between(site: Site) -> Tensor:
@@ -73,10 +51,10 @@ def interpolated(model: nn.Module, base: nn.Module, alpha: float) -> WeightChang
             return own
         return torch.lerp(site.base.float(), own.float(), alpha).to(own.dtype)
 
-    return _change(model, base, between)
+    return _exchanged(model, base, between)
 
 
-def grafted(model: nn.Module, base: nn.Module, graft: Graft) -> WeightChange:
+def grafted(model: nn.Module, base: nn.Module, graft: Graft) -> AbstractContextManager[None]:
     """Each weight from the model or from the base. Raises: SpecError for a layer that the model lacks."""
     last = len(anatomy(base).blocks) + 1
     if wrong := [layer for layer in graft.layers or () if not 0 <= layer <= last]:
@@ -91,10 +69,10 @@ def grafted(model: nn.Module, base: nn.Module, graft: Graft) -> WeightChange:
         )
         return site.dense if chosen == to_base else site.base
 
-    return _change(model, base, either)
+    return _exchanged(model, base, either)
 
 
-def quantised(model: nn.Module, base: nn.Module, bits: int) -> WeightChange:
+def quantised(model: nn.Module, base: nn.Module, bits: int) -> AbstractContextManager[None]:
     """Weight matrices of linear layers and experts inside the blocks, rounded."""
     last = len(anatomy(base).blocks)
 
@@ -103,7 +81,7 @@ def quantised(model: nn.Module, base: nn.Module, bits: int) -> WeightChange:
         inside = 1 <= site.place.layer <= last
         return round_to_nearest(site.dense, bits, inputs) if inside and inputs is not None else site.dense
 
-    return _change(model, base, rounded, soft_prompts=True)
+    return _exchanged(model, base, rounded, soft_prompts=True)
 
 
 def round_to_nearest(weight: Tensor, bits: int, inputs: int) -> Tensor:
@@ -130,27 +108,32 @@ def _input_axis(site: Site) -> int | None:
     return None
 
 
-def _change(
+@contextmanager
+def _exchanged(
     model: nn.Module, base: nn.Module, weight: Callable[[Site], Tensor], *, soft_prompts: bool = False
-) -> WeightChange:
+) -> Iterator[None]:
+    """Other tensors in the place of weights, and the adapters whose product they hold switched off."""
     if not soft_prompts and any(c.is_prompt_learning for c in getattr(model, "peft_config", {}).values()):
         raise ModelError("a soft prompt is no weight of the base, so it cannot be grafted or interpolated.")
-    held, adapters = [], []
     with torch.no_grad():
-        for site, adapter in _sites(model, base):
-            tensor = weight(site).to(site.parameter)
-            if tensor.data_ptr() != site.parameter.data_ptr():
-                held.append((site.parameter, tensor))
-            if adapter is not None:
-                adapters.append(adapter)
-    return WeightChange(held, adapters)
+        sites = [(site, weight(site).to(site.parameter)) for site in _sites(model, base)]
+    own = [(site.parameter, site.parameter.data) for site, _ in sites]
+    adapters: list[Any] = [site.adapter for site, _ in sites if site.adapter is not None]
+    try:
+        for site, tensor in sites:
+            site.parameter.data = tensor
+        for layer in adapters:
+            layer._disable_adapters = True
+        yield
+    finally:
+        for layer in adapters:
+            layer._disable_adapters = False
+        for parameter, tensor in own:
+            parameter.data = tensor
 
 
-def _sites(model: nn.Module, base: nn.Module) -> Iterator[tuple[Site, Any]]:
-    """Every parameter of the base in the model, with the adapter layer around it if it adds to the forward.
-
-    A tied weight comes under each of its names unless the model ties it too.
-    """
+def _sites(model: nn.Module, base: nn.Module) -> Iterator[Site]:
+    """Every parameter of the base in the model. A tied weight comes once, unless the model has untied it."""
     parts, seen = anatomy(base), set()
     for name, weight in base.named_parameters(remove_duplicate=False):
         owner, adapter = home(model, name)
@@ -158,4 +141,4 @@ def _sites(model: nn.Module, base: nn.Module) -> Iterator[tuple[Site, Any]]:
         if parameter not in seen:
             seen.add(parameter)
             before = weight.detach().to(parameter)
-            yield Site(parts.place(name), owner, parameter, effective(model, name), before), adapter
+            yield Site(parts.place(name), owner, adapter, parameter, effective(model, name), before)
