@@ -22,6 +22,10 @@ class GateNotMet(SftProbeError):
     exit_code: ClassVar[int] = 2
 
 
+class NotApplicable(SftProbeError):
+    """What was given lacks what a probe needs; the reason stands in the report, and the others go on."""
+
+
 class InputError(SftProbeError):
     """Something the user gave cannot be used: one sentence with file, row, field and remedy."""
 

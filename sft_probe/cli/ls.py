@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any
 
 import typer
@@ -30,8 +30,11 @@ def runs(folder: StudyFolder) -> None:
 @app.command()
 def probes() -> None:
     """Registered probes and the question each answers."""
-    about = [(name, part.about) for name, part in _components("probes")]
-    _print(("probe", "axis", "cost", "question"), [(n, a.axis, a.cost, a.question) for n, a in about])
+    found = [
+        (name, part.about.axis, _needs(part), part.about.cost, part.about.question)
+        for name, part in _components("probes")
+    ]
+    _print(("probe", "axis", "needs", "cost", "question"), found)
 
 
 @app.command()
@@ -39,6 +42,13 @@ def methods() -> None:
     """Registered ways to fine-tune, with their options."""
     found = [(name, ", ".join(_options(part)), _about(part)) for name, part in _components("methods")]
     _print(("method", "options", "what it does"), found)
+
+
+@app.command()
+def edits() -> None:
+    """Registered changes to the training rows, with their options."""
+    found = [(name, ", ".join(_options(part)), _about(part)) for name, part in _components("edits")]
+    _print(("edit", "options", "what it does"), found)
 
 
 @app.command()
@@ -53,8 +63,17 @@ def _components(kind: Any) -> list[tuple[str, Any]]:
     return [(name, load(kind, name)) for name in available(kind)]
 
 
+def _needs(probe: Any) -> str:
+    """What a probe with its default options asks to see, each kind once."""
+    return ", ".join(dict.fromkeys(type(need).__name__ for need in probe().needs()))
+
+
 def _options(part: Any) -> list[str]:
-    return [f"{f.name}={f.default!r}" for f in fields(part)] if is_dataclass(part) else []
+    return [f"{f.name}={_default(f)!r}" for f in fields(part)] if is_dataclass(part) else []
+
+
+def _default(option: Field[Any]) -> Any:
+    return option.default if option.default_factory is MISSING else option.default_factory()
 
 
 def _about(part: Any) -> str:

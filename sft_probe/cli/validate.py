@@ -29,25 +29,31 @@ def validate(
     from sft_probe.cli.tables import print_table
     from sft_probe.data.audit import audit
     from sft_probe.data.chat import ensure_chat_template
-    from sft_probe.execute.prepare import check_needs, fitting, load_data, make_probes, stop_on_errors
+    from sft_probe.execute.prepare import fitting, load_data, make_probes, stop_on_errors
     from sft_probe.models.load import load_tokenizer, model_path
+    from sft_probe.probes.selection import select
     from sft_probe.study.yaml import load_study
+    from sft_probe.train.edits.pipeline import make_edits
     from sft_probe.train.sft import make_method
 
     spec = load_study(file, overrides=parse_settings(settings))
     for arm in spec.arms.values():
         make_method(arm)
+        make_edits(arm.edits)
     data = load_data(spec.data, spec.output_dir, seed=spec.data_seed)
-    check_needs(make_probes(spec.probes), data)
     path, trusted = model_path(spec.base.model_name_or_path), spec.base.trust_remote_code
     tokenizer = load_tokenizer(path, trust_remote_code=trusted)
     ensure_chat_template(tokenizer, spec.data.chat_template)
     data = fitting(data, spec.data, tokenizer)
+    optional = {probe.name for probe in spec.probes if probe.optional}
+    chosen = select(make_probes(spec.probes), data, optional=optional)
     findings = audit(data["train"], data["test"], tokenizer, spec.data.max_length)
     show(findings)
     stop_on_errors(findings, spec.data.allow)
     if estimate:
         print_table(COLUMNS, plan(spec, data, tokenizer))
+    for name, reason in chosen.not_applicable.items():
+        typer.echo(f"· {name} will not be measured: {reason}")
     sets = ", ".join(f"{name} {len(data[name]):,}" for name in data)
     seeds = ", ".join(map(str, spec.seeds))
     typer.echo(f"{file} can run. Arms: {', '.join(spec.arms)}; seeds: {seeds}; rows: {sets}.")

@@ -82,6 +82,9 @@ class DataSets(Mapping[str, Dataset]):
             raise DataError(f"the study has no data set named '{name}'.", remedy=nearest(name, self._sets))
         return self._sets[name]
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._sets
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._sets)
 

@@ -9,12 +9,13 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from sft_probe.execute.prepare import Prepared, prepare
-from sft_probe.store.documents import write_study
+from sft_probe.store.documents import write_edits, write_study
 from sft_probe.store.runs import BASE, RunStore, RunWriter
 from sft_probe.study.arms import Job, jobs, resolve
 from sft_probe.study.progress import Progress, Silent
 from sft_probe.study.schedule import probe_steps
 from sft_probe.study.yaml import dump_study
+from sft_probe.train.edits.pipeline import make_edits
 from sft_probe.train.host import ProbeHost
 from sft_probe.train.sft import ArmRun, make_method, run_sft
 
@@ -35,6 +36,7 @@ def run_study(spec: StudySpec, *, progress: Progress | None = None, force: bool 
     progress = progress or Silent()
     for arm in spec.arms.values():
         make_method(arm)
+        make_edits(arm.edits)
     write_study(spec.output_dir, dump_study(spec))
     prepared = prepare(spec)
     for finding in prepared.findings:
@@ -76,21 +78,27 @@ def _run_base(
 
 def _run_job(spec: StudySpec, job: Job, prepared: Prepared, store: RunStore, progress: Progress) -> None:
     """Train one arm with one seed while the battery looks, and leave a finished run in the store."""
-    arm, training, battery = spec.arms[job.arm], resolve(spec, job.arm), prepared.battery()
+    arm, training = spec.arms[job.arm], resolve(spec, job.arm)
+    digest = _digest(job.digest, prepared)
+    prepared, changes = prepared.edited(make_edits(arm.edits), job.seed)
+    battery = prepared.battery()
     config = {
         "arm": job.arm,
         "seed": job.seed,
-        "digest": _digest(job.digest, prepared),
+        "digest": digest,
         "label": arm.label or job.arm,
         "method": arm.method,
         "method_options": dict(arm.method_options),
         "regulariser": arm.regulariser.model_dump(),
+        "edits": [edit.model_dump() for edit in arm.edits],
         "training": training.model_dump(),
         "base": spec.base.model_dump(),
         "data": spec.data.model_dump(),
         "probes": {probe.name: asdict(probe) for probe in prepared.probes},  # type: ignore[call-overload]
     }
     with store.open_run(job.run_id, config=_plain(config), environment=prepared.environment) as writer:
+        if changes:
+            write_edits(writer.folder, ({"edit": edit, **change._asdict()} for edit, change in changes))
         scratch = writer.folder / "trainer"
         host = ProbeHost(
             battery,
@@ -123,7 +131,7 @@ def _run_job(spec: StudySpec, job: Job, prepared: Prepared, store: RunStore, pro
 def _finish(writer: RunWriter, prepared: Prepared, seconds: dict[str, float]) -> None:
     for activity, spent in seconds.items():
         writer.spent(activity, spent)
-    writer.note(device=str(prepared.base.device))
+    writer.note(device=str(prepared.base.device), token_budget=prepared.observer.budget.tokens)
     writer.finish()
 
 

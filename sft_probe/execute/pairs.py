@@ -12,7 +12,6 @@ from sft_probe.data.examples import DataSets
 from sft_probe.errors import ModelError
 from sft_probe.execute.prepare import (
     Prepared,
-    check_needs,
     describe_environment,
     load_data_set,
     make_probes,
@@ -21,7 +20,9 @@ from sft_probe.execute.prepare import (
 )
 from sft_probe.models.digest import weights_digest
 from sft_probe.models.load import load_base, load_tuned
+from sft_probe.observe.cache import cache_folder
 from sft_probe.observe.observer import Observer
+from sft_probe.probes.selection import select
 from sft_probe.store.documents import write_audit, write_environment, write_probes
 from sft_probe.store.runs import BASE, RunStore
 from sft_probe.study.progress import Progress, Silent
@@ -76,17 +77,29 @@ def _prepare(pairs: Pairs) -> Prepared:
             for name, source in sources.items()
         }
     )
-    check_needs(probes, data)
+    optional = {probe.name for probe in pairs.probes if probe.optional}
+    chosen = select(probes, data, optional=optional)
     base = load_base(pairs.base)
     set_threads(pairs.base, base)
     ensure_chat_template(base.tokenizer, pairs.chat_template)
     environment = describe_environment(pairs.base, base, data)
     write_audit(pairs.output_dir, ())
     write_environment(pairs.output_dir, environment)
-    write_probes(pairs.output_dir, {probe.name: probe.about for probe in probes})
-    observer = Observer(base, data, benchmark_paths=task_folders(pairs.include_path, pairs.output_dir))
+    write_probes(pairs.output_dir, {probe.name: probe.about for probe in probes}, chosen.not_applicable)
+    observer = Observer(
+        base,
+        chosen.data,
+        benchmark_paths=task_folders(pairs.include_path, pairs.output_dir),
+        cache=cache_folder(pairs.output_dir),
+    )
     return Prepared(
-        base=base, data=data, observer=observer, probes=probes, findings=(), environment=environment
+        base=base,
+        given=data,
+        data=chosen.data,
+        observer=observer,
+        probes=chosen.probes,
+        findings=(),
+        environment=environment,
     )
 
 
@@ -115,6 +128,7 @@ def _look(name: str, path: str | None, prepared: Prepared, store: RunStore, prog
                 writer.spent(activity, seconds)
             writer.note(
                 device=str(prepared.base.device),
+                token_budget=prepared.observer.budget.tokens,
                 total_parameters=sum(p.numel() for p in prepared.base.model.parameters()),
             )
             writer.finish()

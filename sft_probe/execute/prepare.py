@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,13 +18,17 @@ from sft_probe.data.examples import Dataset, DataSets
 from sft_probe.data.fit import drop_too_long
 from sft_probe.data.load import is_planted, load_dataset, planted_parts
 from sft_probe.data.split import hold_out
-from sft_probe.errors import DataError
+from sft_probe.errors import DataError, SpecError
 from sft_probe.models.load import LoadedModel, load_base
+from sft_probe.observe.cache import cache_folder
 from sft_probe.observe.needs import Need
 from sft_probe.observe.observer import Observer
 from sft_probe.probes.base import Probe
 from sft_probe.probes.battery import Battery, make_probe
+from sft_probe.probes.selection import select
 from sft_probe.store.documents import write_audit, write_environment, write_probes
+from sft_probe.train.edits.base import Edit
+from sft_probe.train.edits.pipeline import LoggedChange, edit_training
 from sft_probe.world import materialise
 
 if TYPE_CHECKING:
@@ -38,9 +42,13 @@ PACKAGES = ("sft-probe", "torch", "transformers", "trl", "peft", "lm-eval", "dat
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """Everything the runs of a study share."""
+    """Everything the runs of a study share.
+
+    given: the study's data.  data: the same with what the probes derived from it.
+    """
 
     base: LoadedModel
+    given: DataSets
     data: DataSets
     observer: Observer
     probes: tuple[Probe, ...]
@@ -51,6 +59,22 @@ class Prepared:
         """A battery with its own clock; the observer, and with it what was seen of the base, is shared."""
         return Battery(self.probes, self.observer)
 
+    def edited(self, edits: Sequence[Edit], seed: int) -> tuple[Prepared, tuple[LoggedChange, ...]]:
+        """The same with edited training rows, of which probes derive anew, and the log of the edits.
+
+        Raises: SpecError if an edit or, after it, a probe does not fit the data.
+        """
+        if not edits:
+            return self, ()
+        done = edit_training(edits, self.given, self.observer.look_at_base, seed)
+        chosen = select(self.probes, done.data)
+        if chosen.not_applicable:
+            name, reason = next(iter(chosen.not_applicable.items()))
+            raise SpecError(f"after the edits of this arm {reason}", field=f"probes.{name}")
+        return replace(
+            self, given=done.data, data=chosen.data, observer=self.observer.on(chosen.data)
+        ), done.log
+
 
 def prepare(spec: StudySpec) -> Prepared:
     """Read and audit the data, load the base, build the probes; keep what the report needs of them.
@@ -59,23 +83,29 @@ def prepare(spec: StudySpec) -> Prepared:
     """
     probes = make_probes(spec.probes)
     data = load_data(spec.data, spec.output_dir, seed=spec.data_seed)
-    check_needs(probes, data)
     base = load_base(spec.base)
     set_threads(spec.base, base)
     ensure_chat_template(base.tokenizer, spec.data.chat_template)
     data = fitting(data, spec.data, base.tokenizer)
+    chosen = select(probes, data, optional={probe.name for probe in spec.probes if probe.optional})
     findings = audit(data["train"], data["test"], base.tokenizer, spec.data.max_length)
     write_audit(spec.output_dir, findings)
     stop_on_errors(findings, spec.data.allow)
     environment = describe_environment(spec.base, base, data)
     write_environment(spec.output_dir, environment)
-    write_probes(spec.output_dir, {probe.name: probe.about for probe in probes})
-    observer = Observer(base, data, benchmark_paths=task_folders(spec.data.include_path, spec.output_dir))
+    write_probes(spec.output_dir, {probe.name: probe.about for probe in probes}, chosen.not_applicable)
+    observer = Observer(
+        base,
+        chosen.data,
+        benchmark_paths=task_folders(spec.data.include_path, spec.output_dir),
+        cache=cache_folder(spec.output_dir),
+    )
     return Prepared(
         base=base,
-        data=data,
+        given=data,
+        data=chosen.data,
         observer=observer,
-        probes=probes,
+        probes=chosen.probes,
         findings=findings,
         environment=environment,
     )
@@ -144,13 +174,6 @@ def task_folders(include_path: Iterable[str], output_dir: Path) -> tuple[Path, .
         if not Path(folder).is_dir():
             raise DataError("this folder of lm-eval tasks does not exist.", file=folder, field="include_path")
     return (materialise(output_dir / "world").benchmarks, *(Path(folder) for folder in include_path))
-
-
-def check_needs(probes: Iterable[Probe], data: DataSets) -> None:
-    """Raises: DataError if a probe asks for a data set that the study does not have."""
-    for need in needs_of(probes):
-        if name := getattr(need, "dataset", None):
-            data[name]
 
 
 def needs_of(probes: Iterable[Probe]) -> tuple[Need, ...]:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
 from sft_probe.observe.needs import Need
 from sft_probe.observe.observations import Observed
 from sft_probe.schema import Measurements
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sft_probe.data.examples import Dataset, DataSets
+
 Axis = Literal["what", "when", "where", "cost", "how sure"]
-__all__ = ["About", "Axis", "CostClass", "Observed", "Probe"]
+__all__ = ["About", "Axis", "CostClass", "Deriving", "Observed", "Probe"]
 
 CostClass = Literal["weights only", "forward", "generation", "benchmark"]
 
@@ -41,4 +46,17 @@ class Probe(Protocol):
 
     def measure(self, seen: Observed, base: Observed) -> Measurements:
         """Judge a model (`seen`) against its base (`base`). Pure: same input, same rows."""
+        ...
+
+
+@runtime_checkable
+class Deriving(Probe, Protocol):
+    """A probe that looks at data of its own making: counterfactuals, batteries of rules, canaries."""
+
+    def derive(self, data: DataSets) -> Mapping[str, Dataset]:
+        """Data sets that its needs name, each called `<probe>.<something>`. Pure: same data, same rows.
+
+        Rows carry what `measure` will want to know in `Example.meta`.
+        Raises: NotApplicable with the reason if the study's data cannot give them.
+        """
         ...

@@ -38,9 +38,24 @@ def write_audit(output_dir: Path, findings: Iterable[Any]) -> None:
     write_json(output_dir / "audit.json", [_plain(finding) for finding in findings])
 
 
-def write_probes(output_dir: Path, abouts: Mapping[str, Any]) -> None:
-    """Keep what each probe says of itself, by its name, so that a report needs no probe to be imported."""
-    write_json(output_dir / "probes.json", {name: _plain(about) for name, about in abouts.items()})
+def write_probes(
+    output_dir: Path, abouts: Mapping[str, Any], not_applicable: Mapping[str, str] | None = None
+) -> None:
+    """Keep what each probe says of itself, by its name, so that a report needs no probe to be imported.
+
+    not_applicable: why a probe could not measure, by its name.
+    """
+    reasons = not_applicable or {}
+    notes = {name: {"not_applicable": reasons.get(name, "")} for name in abouts}
+    write_json(
+        output_dir / "probes.json", {name: _plain(about) | notes[name] for name, about in abouts.items()}
+    )
+
+
+def write_edits(run: Path, changes: Iterable[Mapping[str, str]]) -> None:
+    """Keep the edit log of a run: one JSON line per changed row, with edit, example, what, before, after."""
+    lines = (json.dumps(dict(change), ensure_ascii=False) for change in changes)
+    write_text(run / "edits.jsonl", "\n".join(lines) + "\n")
 
 
 def read_document(output_dir: Path, name: Document) -> Any:

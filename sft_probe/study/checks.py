@@ -45,9 +45,15 @@ def check_names(spec: StudySpec, file: str) -> None:
     """Refuse probes, methods and formats that nobody has registered. Raises: SpecError."""
     probes = {f"probes[{i}]": probe.name for i, probe in enumerate(spec.probes)}
     slow = {f"schedule.ends_only[{i}]": name for i, name in enumerate(spec.schedule.ends_only)}
+    edits = {
+        f"arms.{name}.edits[{i}]": edit.name
+        for name, arm in spec.arms.items()
+        for i, edit in enumerate(arm.edits)
+    }
     used: dict[registry.Kind, dict[str, str]] = {
         "probes": probes | slow,
         "methods": {f"arms.{name}.method": arm.method for name, arm in spec.arms.items()},
+        "edits": edits,
         "formats": {"data.format": spec.data.format} if spec.data.format != "auto" else {},
     }
     for kind, names in used.items():

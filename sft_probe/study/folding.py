@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from sft_probe.errors import SpecError
+from sft_probe.registry import available
 from sft_probe.study.spec import DataSpec, ModelSpec, Spec, StudySpec, TrainingSpec
 
 SECTIONS: Mapping[str, type[Spec]] = {"base": ModelSpec, "data": DataSpec, "training": TrainingSpec}
+ALL = "all"
 
 
 def section_of(key: str) -> str | None:
@@ -56,8 +58,11 @@ def _fold_values(study: dict[str, Any], file: str) -> dict[str, Any]:
         study = _with(study, "seeds", [seed], file, "seed")
     if isinstance(study.get("report_to"), str):
         study["report_to"] = [] if study["report_to"] == "none" else [study["report_to"]]
+    if study.get("probes") == ALL:
+        study["probes"] = [ALL]
     if isinstance(study.get("probes"), list):
-        study["probes"] = [_probe(probe, f"probes[{i}]", file) for i, probe in enumerate(study["probes"])]
+        named = [_named(probe, f"probes[{i}]", file) for i, probe in enumerate(study["probes"])]
+        study["probes"] = _spelled_out(named)
     if isinstance(study.get("arms"), dict):
         study["arms"] = {name: _arm(arm, name, file) for name, arm in study["arms"].items()}
     return study
@@ -71,23 +76,36 @@ def _arm(arm: Any, name: str, file: str) -> Any:
     for key, value in (arm or {}).items():
         if key in TrainingSpec.model_fields:
             folded["training"] = _with(folded.get("training"), key, value, file, f"arms.{name}.training")
+    if isinstance(folded.get("edits"), list):
+        place = f"arms.{name}.edits"
+        folded["edits"] = [_named(edit, f"{place}[{i}]", file) for i, edit in enumerate(folded["edits"])]
     return folded
 
 
-def _probe(probe: Any, path: str, file: str) -> Any:
-    """A probe given as `name`, as `name: {options}`, or in full."""
-    if isinstance(probe, str):
-        return {"name": probe}
-    if not isinstance(probe, dict) or "name" in probe:
-        return probe
-    if len(probe) != 1:
+def _spelled_out(probes: list[Any]) -> list[Any]:
+    """`all` replaced by every registered probe that is not named beside it; those are optional."""
+    if {"name": ALL} not in probes:
+        return probes
+    named = [probe for probe in probes if probe != {"name": ALL}]
+    known = {probe.get("name") for probe in named if isinstance(probe, dict)}
+    rest = [{"name": name, "optional": True} for name in available("probes") if name not in known]
+    return [*named, *rest]
+
+
+def _named(part: Any, path: str, file: str) -> Any:
+    """A probe or edit given as `name`, as `name: {options}`, or in full."""
+    if isinstance(part, str):
+        return {"name": part}
+    if not isinstance(part, dict) or "name" in part:
+        return part
+    if len(part) != 1:
         raise SpecError(
-            "expected the name of a probe, alone or with its options.",
+            "expected a name, alone or with its options.",
             file=file,
             field=path,
             remedy="Write `- forgetting` or `- forgetting: {limit: 100}`.",
         )
-    [(name, options)] = probe.items()
+    [(name, options)] = part.items()
     return {"name": name, "options": options or {}}
 
 

@@ -108,6 +108,13 @@ class RegulariserSpec(Spec):
     replay: ReplaySpec | None = None
 
 
+class EditSpec(Spec):
+    """An edit of the training rows by registered name with its options."""
+
+    name: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
 class ArmSpec(Spec):
     """One way to fine-tune."""
 
@@ -118,6 +125,8 @@ class ArmSpec(Spec):
     training: dict[str, Any] = Field(default_factory=dict)
     """Overrides the study's training settings field by field."""
     regulariser: RegulariserSpec = RegulariserSpec()
+    edits: tuple[EditSpec, ...] = ()
+    """Changes to the training rows, one after the other. See `sft-probe ls edits`."""
     label: str = ""
     """Shown in the report; the arm's key if empty."""
 
@@ -133,6 +142,8 @@ class ProbeSpec(Spec):
 
     name: str
     options: dict[str, Any] = Field(default_factory=dict)
+    optional: bool = False
+    """Left out, with the reason in the report, where the data lack what it needs."""
 
 
 class ScheduleSpec(Spec):
@@ -172,7 +183,7 @@ class StudySpec(Spec):
     reference_arm: str | None = None
     """Arm the others are compared with; the first if not given."""
     probes: tuple[ProbeSpec, ...] = Field(min_length=1)
-    """What is measured. See `sft-probe ls probes`."""
+    """What is measured; `all` for every registered probe that the data allow. See `sft-probe ls probes`."""
     schedule: ScheduleSpec = ScheduleSpec()
     report_to: tuple[str, ...] = ()
     """Trackers that also get the training log, as in transformers."""

@@ -17,7 +17,12 @@ def test_runs_are_listed_finished_or_not(folder: Path, capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize(
-    ("kind", "names"), [("formats", ["messages", "alpaca", "sharegpt"]), ("methods", ["full", "lora", "r=8"])]
+    ("kind", "names"),
+    [
+        ("formats", ["messages", "alpaca", "sharegpt"]),
+        ("edits", ["label_noise"]),
+        ("methods", ["full", "lora", "r=8"]),
+    ],
 )
 def test_components_are_listed(kind: str, names: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ls", kind]) == 0

@@ -131,3 +131,23 @@ def test_weights_are_kept_when_asked_for(study: Make) -> None:
     run_study(spec)
     assert (spec.output_dir / "runs/full-seed0/model/model.safetensors").is_file()
     assert (spec.output_dir / "runs/lora-seed0/model/adapter_model.safetensors").is_file()
+
+
+def test_an_arm_with_edited_rows_keeps_the_log_and_learns_something_else(study: Make) -> None:
+    noisy = {"edits": [{"label_noise": {"rate": 0.5}}]}
+    spec = study(seeds=[0], arms={"full": {}, "noisy": noisy})
+    run_study(spec)
+    log = spec.output_dir / "runs" / "noisy-seed0" / "edits.jsonl"
+    lines = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+    assert len(lines) == 16
+    assert {line["edit"] for line in lines} == {"label_noise"}
+    assert not (spec.output_dir / "runs" / "full-seed0" / "edits.jsonl").exists()
+    end = table(spec.output_dir).query("step == 3 and metric == 'answer_logprob' and stratum == ''")
+    assert end.value.nunique() == 2
+
+
+def test_a_probe_that_does_not_apply_leaves_its_reason(study: Make) -> None:
+    spec = study(seeds=[0], probes=["all", "weight_change"], arms={"full": {}})
+    run_study(spec)
+    reasons = json.loads((spec.output_dir / "probes.json").read_text("utf-8"))
+    assert reasons["weight_change"]["not_applicable"] == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sft_probe.errors import SpecError
+from sft_probe.registry import available
 from sft_probe.study.spec import (
     ArmSpec,
     DataSpec,
@@ -147,7 +149,7 @@ def test_the_first_arm_is_the_reference_unless_another_is_named(study_text: str)
         (
             "limit: 100}",
             "limit: 100}, other: 1",
-            "field 'probes[2]': expected the name of a probe, alone or with",
+            "field 'probes[2]': expected a name, alone or with",
         ),
         (
             "seeds:",
@@ -248,3 +250,24 @@ def test_a_dumped_flat_study_reads_back_equal(study_text: str, tmp_path: Path) -
     path = tmp_path / "study.yaml"
     path.write_text(dump_study(study), encoding="utf-8")
     assert load_study(path) == study
+
+
+def test_all_probes_are_spelled_out_and_those_not_named_are_optional(study_text: str) -> None:
+    def asking(probes: str) -> StudySpec:
+        return parse_study(re.sub(r"probes:.*\n", f"probes: {probes}\n", study_text))
+
+    study = asking("[all, forgetting: {limit: 3}]")
+    assert study.probes[0] == ProbeSpec(name="forgetting", options={"limit": 3})
+    assert {p.name: p.optional for p in study.probes if p.name != "forgetting"} == {
+        name: True for name in available("probes") if name != "forgetting"
+    }
+    assert parse_study(dump_study(study)) == study
+    assert asking("all").probes[0].optional
+
+
+def test_edits_of_an_arm_are_named_like_probes(study_text: str) -> None:
+    text = study_text.replace("arms:", "arms:\n  noisy: {edits: [label_noise: {rate: 0.2}]}", 1)
+    (edit,) = parse_study(text).arms["noisy"].edits
+    assert (edit.name, edit.options) == ("label_noise", {"rate": 0.2})
+    with pytest.raises(SpecError, match=r"arms.noisy.edits\[0\].*no edit named 'label_nose'"):
+        parse_study(text.replace("label_noise", "label_nose"))
