@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sft_probe.errors import SpecError
-from sft_probe.observe.interventions import Intervention
+from sft_probe.observe.interventions import Intervention, PromptIntervention
 
 Contexts = Literal["gold", "tuned", "base"]
 StatePlace = Literal["residual", "attention", "mlp"]
@@ -57,8 +57,9 @@ class Generations:
     under: tuple[Intervention, ...] = ()
 
     def __post_init__(self) -> None:
-        if not (self.temperature >= 0 and 0 < self.top_p <= 1 and self.n >= 1):
-            raise SpecError(f"{self} needs temperature >= 0, 0 < top_p <= 1 and n >= 1.")
+        _at_least_one(max_new_tokens=self.max_new_tokens, n=self.n)
+        if not (self.temperature >= 0 and 0 < self.top_p <= 1):
+            raise SpecError("sampling needs temperature >= 0 and 0 < top_p <= 1.", field="temperature, top_p")
         if self.n > 1 and self.temperature == 0:
             raise SpecError(f"{self.n} greedy answers per prompt would be the same.", field="temperature")
         if "" in self.stop:
@@ -79,6 +80,9 @@ class TokenDivergence:
     max_new_tokens: int = 48
     limit: int | None = None
     under: tuple[Intervention, ...] = ()
+
+    def __post_init__(self) -> None:
+        _at_least_one(max_new_tokens=self.max_new_tokens)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,5 +139,26 @@ class Benchmark:
     apply_chat_template: bool = False
     under: tuple[Intervention, ...] = ()
 
+    def __post_init__(self) -> None:
+        if any(isinstance(intervention, PromptIntervention) for intervention in self.under):
+            raise SpecError(
+                "lm-eval writes its own prompts, which interventions on the prompt do not reach.",
+                field="under",
+                remedy="Use `num_fewshot` and `apply_chat_template`.",
+            )
+
+
+def data_of(need: Need) -> frozenset[str]:
+    """Names of the data sets that decide what a need sees, those of its interventions included."""
+    under = getattr(need, "under", ())
+    places = (need, *under, *(getattr(change, "direction", None) for change in under))
+    return frozenset(name for place in places if isinstance(name := getattr(place, "dataset", None), str))
+
 
 Need = Scores | TokenLogprobs | Generations | TokenDivergence | States | StateLikeness | Weights | Benchmark
+
+
+def _at_least_one(**counts: int) -> None:
+    for name, value in counts.items():
+        if value < 1:
+            raise SpecError(f"{name} must be at least 1, not {value}.", field=name)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import numpy as np
 from torch import nn
@@ -28,6 +30,7 @@ from sft_probe.observe.needs import (
     States,
     TokenDivergence,
     Weights,
+    data_of,
 )
 from sft_probe.observe.observations import (
     GenerationsSeen,
@@ -78,7 +81,18 @@ class Observer:
         self._base_logits = BaseLogits(base.model, self.budget)
         self._base_states = BaseStates(base.model, self.budget)
         self._base_seen: dict[Need, Observation] = {}
-        self._cache = BaseCache(cache, base, data, chat_template, benchmark_paths) if cache else None
+        self._cache: BaseCache | None = None
+        if cache:
+            self._cache = BaseCache(cache, base, data, self._rendering.template, benchmark_paths)
+
+    def on(self, data: DataSets) -> Observer:
+        """The same observer over other data. What was seen of the base on unchanged data is kept."""
+        other, before = copy(self), self._rendering.data
+        other._rendering = Rendering(data, self.base.tokenizer, self._rendering.template)
+        same = {name for name in data if name in before and data[name] == before[name]}
+        other._base_seen = {need: seen for need, seen in self._base_seen.items() if data_of(need) <= same}
+        other._cache = replace(self._cache, data=data) if self._cache else None
+        return other
 
     def look(self, model: nn.Module, needs: Iterable[Need]) -> Observed:
         """Look once at a model for all needs. The model is given back as it was, random state included.
@@ -92,15 +106,14 @@ class Observer:
     def look_at_base(self, needs: Iterable[Need]) -> Observed:
         """What the base shows; each need is looked at once and kept in memory and in the cache."""
         needs = tuple(dict.fromkeys(needs))
+        unseen = [need for need in needs if need not in self._base_seen]
         if self._cache:
-            for need in needs:
-                if need not in self._base_seen and (kept := self._cache.get(need)) is not None:
-                    self._base_seen[need] = kept
-        if missing := tuple(need for need in needs if need not in self._base_seen):
-            seen = self._see(self.base.model, missing)
-            self._base_seen |= seen
-            for need in missing if self._cache else ():
-                self._cache.put(need, seen[need])
+            self._base_seen |= {n: kept for n in unseen if (kept := self._cache.get(n)) is not None}
+        if missing := tuple(need for need in unseen if need not in self._base_seen):
+            for need, seen in self._see(self.base.model, missing).items():
+                self._base_seen[need] = seen
+                if self._cache:
+                    self._cache.put(need, seen)
         return Observed({need: self._base_seen[need] for need in needs})
 
     def _see(self, model: nn.Module, needs: tuple[Need, ...]) -> dict[Need, Observation]:
@@ -113,8 +126,8 @@ class Observer:
     def _see_group(self, model: nn.Module, needs: Sequence[Need]) -> dict[Need, Observation]:
         """Needs under the same interventions."""
         seen: dict[Need, Observation] = {}
-        for name, forced in _forced_by_data(needs).items():
-            seen |= self._forced(model, name, forced)
+        if forced := [need for need in needs if forces(need)]:
+            seen |= self._forced(model, forced)
         for (name, length), answering in _answering_by_data(needs).items():
             answers = self._answer(model, name, length, _widest(answering))
             seen |= {need: self._judge(model, need, answers) for need in answering}
@@ -125,35 +138,41 @@ class Observer:
                 seen[need] = self._benchmark(model, need)
         return seen
 
-    def _forced(self, model: nn.Module, name: str, needs: Sequence[Forced]) -> dict[Need, Observation]:
-        """One pass over the targets of one data set for all needs that force them."""
-        prepared, context = self._rendering.prepared(name, _widest(needs)), context_length(model)
-        questions, cut = zip(*(p.question(context) for p in prepared), strict=True)
-        readers = {need: self._reader(model, need, questions) for need in needs}
-        trunks = [question.trunk for question in questions]
-        wanted = [(reader, trunks[: need.limit]) for need, reader in readers.items()]
+    def _forced(self, model: nn.Module, needs: Sequence[Forced]) -> dict[Need, Observation]:
+        """One pass over the targets of all data sets for all needs that force them."""
+        asked = {need: self._questions(model, need) for need in needs}
+        readers = {need: self._reader(model, need, questions) for need, (questions, _) in asked.items()}
+        wanted = [
+            (reader, [question.trunk for question in asked[need][0]]) for need, reader in readers.items()
+        ]
         read_passages(model, wanted, self.budget)
-        return {need: self._result(model, need, reader, cut) for need, reader in readers.items()}
+        return {need: self._result(model, need, reader, asked[need][1]) for need, reader in readers.items()}
+
+    def _questions(self, model: nn.Module, need: Forced) -> tuple[list[Question], int]:
+        """What is read for a need, and how many of it were cut."""
+        prepared, context = self._rendering.prepared(need.dataset, need.limit), context_length(model)
+        questions, cut = zip(*(p.question(context) for p in prepared), strict=True)
+        return list(questions), sum(cut)
 
     def _reader(self, model: nn.Module, need: Forced, questions: Sequence[Question]) -> Reader:
         examples = self._rendering.examples(need.dataset, need.limit)
         if isinstance(need, Scores):
-            return ScoreReader(questions[: len(examples)], self.budget, branching=can_branch(model))
+            return ScoreReader(questions, self.budget, branching=can_branch(model))
         if isinstance(need, States):
             return StatesReader(examples, need)
         if isinstance(need, StateLikeness):
             return LikenessReader(examples, need, self._base_states)
         return DivergenceReader(examples, self._base_logits)
 
-    def _result(self, model: nn.Module, need: Forced, reader: Reader, cut: Sequence[bool]) -> Observation:
+    def _result(self, model: nn.Module, need: Forced, reader: Reader, n_cut: int) -> Observation:
         if isinstance(reader, ScoreReader):
-            return self._scores(need, reader.result(model), cut)
+            return self._scores(need, reader.result(model), n_cut)
         if isinstance(reader, DivergenceReader):
             return reader.result(self.base.tokenizer)
         assert isinstance(reader, StatesReader | LikenessReader)
         return reader.result()
 
-    def _scores(self, need: Forced, scores: list[list[TokenScores]], cut: Sequence[bool]) -> ScoresSeen:
+    def _scores(self, need: Forced, scores: list[list[TokenScores]], n_cut: int) -> ScoresSeen:
         target, choices = [row[0] for row in scores], [row[1:] for row in scores]
         return ScoresSeen(
             examples=self._rendering.examples(need.dataset, need.limit),
@@ -162,7 +181,7 @@ class Observer:
             target_greedy=np.array([t.greedy.all() for t in target], dtype=np.bool_),
             choice_logprob=tuple(np.array([c.logprob.sum() for c in row]) for row in choices),
             choice_tokens=tuple(np.array([len(c.logprob) for c in row], dtype=np.int64) for row in choices),
-            n_truncated=sum(cut[: len(scores)]),
+            n_truncated=n_cut,
         )
 
     def _answer(self, model: nn.Module, name: str, max_new_tokens: int, limit: int | None) -> Answers:
@@ -208,14 +227,10 @@ def _by_intervention(needs: Iterable[Need]) -> dict[tuple[Intervention, ...], li
     return groups
 
 
-def _forced_by_data(needs: Iterable[Need]) -> dict[str, list[Forced]]:
-    """Needs that force the targets of a data set, by its name."""
-    groups: dict[str, list[Forced]] = defaultdict(list)
-    for need in needs:
-        match need:
-            case Scores() | States() | StateLikeness() | TokenDivergence(contexts="gold"):
-                groups[need.dataset].append(need)
-    return groups
+def forces(need: Need) -> TypeGuard[Forced]:
+    """Whether a need is seen while the targets of its data set are forced."""
+    gold = not isinstance(need, TokenDivergence) or need.contexts == "gold"
+    return isinstance(need, Forced) and gold
 
 
 def _answering_by_data(needs: Iterable[Need]) -> dict[tuple[str, int], list[Answering]]:

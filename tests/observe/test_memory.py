@@ -1,4 +1,4 @@
-"""When memory runs out: a smaller batch, the same numbers; one clear sentence where nothing is left to halve."""
+"""When memory runs out: smaller batches, the same numbers; one sentence where nothing is left to halve."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ MAKERS = {
 
 @contextmanager
 def room_for(model: Any, tokens: int, error: Callable[[], BaseException]) -> Iterator[list[int]]:
-    """A model that raises in the middle of its blocks when it is given more tokens; yields the sizes it read."""
+    """A model that raises between its blocks when it is given more tokens; yields the sizes it read."""
     sizes: list[int] = []
 
     def check(module: Any, args: Any, kwargs: Any) -> None:
@@ -88,7 +88,7 @@ def test_the_base_beside_it_is_halved_too() -> None:
 
 @pytest.mark.parametrize("need", NEEDS)
 def test_one_sequence_that_does_not_fit_is_said(need: Need) -> None:
-    with room_for(TUNED, 3, MAKERS["cuda"]), pytest.raises(ModelError, match="one sequence of .* tokens"):
+    with room_for(TUNED, 3, MAKERS["cuda"]), pytest.raises(ModelError, match=r"one sequence of .* tokens"):
         Observer(BASE, DATA).look(TUNED, [need])
 
 

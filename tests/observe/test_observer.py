@@ -125,3 +125,27 @@ def test_an_unknown_data_set_is_named() -> None:
 def test_an_empty_data_set_is_named() -> None:
     with pytest.raises(DataError, match="'none' has no rows"):
         Observer(BASE, DataSets({"none": Dataset("none", ())})).look_at_base([Scores(dataset="none")])
+
+
+def test_the_same_text_is_read_once_for_all_data_sets_and_needs() -> None:
+    """`text` and `generic` hold the same rows; scores, states and divergences look at all of them."""
+    names = ("text", "generic")
+    needs: list[Need] = [Scores(dataset=name) for name in names]
+    needs += [States(dataset=name, limit=5) for name in names]
+    needs += [TokenDivergence(dataset=name, limit=7) for name in names]
+    tuned, read = tiny_tuned(BASE), []
+    hook = tuned.get_input_embeddings().register_forward_hook(  # type: ignore[operator]
+        lambda _, args, __: read.append(args[0])
+    )
+    Observer(BASE, DATA).look(tuned, needs[:1])  # also reads three tokens twice, once per model
+    distinct = {tuple(render(e, BASE.tokenizer).target_ids) for e in DATA["text"]}
+    alone = sum(ids.numel() for ids in read)
+    read.clear()
+    seen = Observer(BASE, DATA, token_budget=60).look(tuned, needs)
+    hook.remove()
+    rows = [tuple(row.tolist()) for ids in read for row in ids]
+    assert len(rows) == len(distinct) == len(DATA["text"])
+    assert sum(ids.numel() for ids in read) <= alone
+    np.testing.assert_array_equal(seen[needs[0]].target_logprob, seen[needs[1]].target_logprob)
+    np.testing.assert_array_equal(seen[needs[2]].states, seen[needs[3]].states)
+    assert len(seen[needs[4]].kl_tuned_base) == len(seen[needs[5]].kl_tuned_base) > 0
