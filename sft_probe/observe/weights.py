@@ -65,9 +65,13 @@ def effective(model: nn.Module, name: str) -> Effective:
         return Effective(getattr(layer, leaf).detach())
     if _is_plain_lora(module, active):
         return Effective(layer.weight.detach(), _lora_factors(module, active))
-    merged = copy.deepcopy(module)
-    merged.merge()
-    return Effective(getattr(merged.get_base_layer(), leaf).detach())
+    layer = copy.deepcopy(module)
+    while hasattr(
+        layer, "base_layer"
+    ):  # adapters of several parameters of one module stand inside each other
+        layer.merge()
+        layer = layer.base_layer
+    return Effective(getattr(layer, leaf).detach())
 
 
 def home(model: nn.Module, name: str) -> tuple[nn.Module, nn.Module | None]:
@@ -138,6 +142,9 @@ def _at_work(module: Any) -> list[str]:
 
 
 def _is_plain_lora(module: Any, active: list[str]) -> bool:
+    """LoRA on a linear layer, without extras."""
+    if hasattr(module, "parameter_name"):  # peft's wrapper of a bare parameter, such as that of experts
+        return False
     odd = {
         *getattr(module, "lora_variant", {}),
         *(a for a, on in getattr(module, "lora_bias", {}).items() if on),
