@@ -40,7 +40,6 @@ SUBLAYERS = (
     Sublayers("self_attn", "fc2"),  # OPT, XGLM, BioGPT: the MLP is no module of its own
     Sublayers("attn", "mlp"),  # GPT-2, GPT-Neo, GPT-J, CodeGen, GPT-BigCode
     Sublayers("attention", "mlp"),  # GPT-NeoX
-    Sublayers("attention", "feed_forward"),  # RWKV
     Sublayers("linear_attn", "mlp"),  # Qwen3-Next, OLMo-Hybrid
     Sublayers("temporal_block.o_proj", "mlp_block"),  # RecurrentGemma
     Sublayers("self_attn", "shared_mlp"),  # Granite 4
@@ -75,7 +74,6 @@ FAMILIES = (
     Family("gpt_neox.layers", "gpt_neox.embed_in", "gpt_neox.final_layer_norm"),  # GPT-NeoX, Pythia
     Family("model.decoder.layers", "model.decoder.embed_tokens", "model.decoder.final_layer_norm"),  # OPT
     Family("backbone.layers", "backbone.embeddings", "backbone.norm_f"),  # Mamba
-    Family("rwkv.blocks", "rwkv.embeddings", "rwkv.ln_out"),  # RWKV
     Family("biogpt.layers", "biogpt.embed_tokens", "biogpt.layer_norm"),  # BioGPT
 )
 
@@ -84,9 +82,12 @@ EMBEDDING = re.compile(r"emb|(^|\.)w[tp]e(\.|$)")
 # The first pattern found in the last parts of a parameter's name decides, so norms come before attention.
 KINDS = (
     ("norm", re.compile(r"norm|(^|[._])ln[_.\d]")),
-    ("attention", re.compile(r"attn|attention")),
+    ("attention", re.compile(r"attn|attention|temporal_block\.[qkvo]_")),
     ("mlp", re.compile(r"mlp|feed_forward|ffn|moe|(^|\.)fc\d|expert")),
-    ("mixer", re.compile(r"mixer|mamba|(^|\.)conv")),  # a state space or convolution in place of attention
+    (
+        "mixer",
+        re.compile(r"mixer|mamba|temporal_block|(^|\.)conv"),
+    ),  # a state space or convolution in place of attention
     ("embedding", EMBEDDING),
 )
 

@@ -49,18 +49,22 @@ EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 
 
 @dataclass(frozen=True, kw_only=True)
 class TinyFamily:
-    """A family as people call it, transformers' name for it, and what makes its config small."""
+    """A family as people call it, transformers' name for it, and what makes its config small.
+
+    note: what to know of it beyond what a survey finds out.
+    """
 
     name: str
     model_type: str
     config: dict[str, Any] = field(default_factory=dict)
+    note: str = ""
 
 
-def _family(name: str, model_type: str, *shapes: dict[str, Any], **config: Any) -> TinyFamily:
+def _family(name: str, model_type: str, *shapes: dict[str, Any], note: str = "", **config: Any) -> TinyFamily:
     merged: dict[str, Any] = {}
     for shape in shapes:
         merged |= shape
-    return TinyFamily(name=name, model_type=model_type, config=merged | config)
+    return TinyFamily(name=name, model_type=model_type, config=merged | config, note=note)
 
 
 FAMILIES = (
@@ -113,7 +117,7 @@ FAMILIES = (
     _family("OLMo 2", "olmo2", ROTARY),
     _family("OLMo 3", "olmo3", ROTARY, sliding_window=8, num_hidden_layers=4),
     _family("OLMoE", "olmoe", ROTARY, num_experts=4, num_experts_per_tok=2),
-    _family("Granite", "granite", ROTARY),
+    _family("Granite", "granite", ROTARY, logits_scaling=2.0, residual_multiplier=0.5),
     _family("Granite-MoE", "granitemoe", ROTARY, num_local_experts=4),
     _family(
         "Granite 4",
@@ -153,7 +157,7 @@ FAMILIES = (
         attention_window_size=8,
         num_hidden_layers=3,
     ),
-    _family("RWKV", "rwkv", context_length=128),
+    _family("RWKV", "rwkv", note="it changes its own weights when it goes to eval mode or back"),
 )
 
 
@@ -164,7 +168,8 @@ def tiny_of_family(family: TinyFamily, *, seed: int = 0) -> PreTrainedModel:
     config = AutoConfig.for_model(family.model_type, **{**SHAPE, **family.config})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model: PreTrainedModel = AutoModelForCausalLM.from_config(config).eval()
+        make: Any = AutoModelForCausalLM.from_config
+        model: PreTrainedModel = make(config).eval()
     return model
 
 
