@@ -66,9 +66,7 @@ def effective(model: nn.Module, name: str) -> Effective:
     if _is_plain_lora(module, active):
         return Effective(layer.weight.detach(), _lora_factors(module, active))
     layer = copy.deepcopy(module)
-    while hasattr(
-        layer, "base_layer"
-    ):  # adapters of several parameters of one module stand inside each other
+    while hasattr(layer, "base_layer"):  # peft nests the adapters of several parameters of one module
         layer.merge()
         layer = layer.base_layer
     return Effective(getattr(layer, leaf).detach())

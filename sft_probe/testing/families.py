@@ -44,6 +44,7 @@ LATENT = {
     "topk_group": 1,
     "first_k_dense_replace": 1,
 }
+LOCAL = {"sliding_window": 8, "layer_types": ["sliding_attention", "full_attention"]}
 EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32}
 
 
@@ -90,7 +91,7 @@ FAMILIES = (
     ),
     _family("Gemma", "gemma", EIGHT),
     _family("Gemma 2", "gemma2", EIGHT, sliding_window=8),
-    _family("Gemma 3 text", "gemma3_text", EIGHT, sliding_window=8, num_hidden_layers=6),
+    _family("Gemma 3 text", "gemma3_text", EIGHT, LOCAL),
     _family("Phi", "phi", ROTARY),
     _family("Phi-3", "phi3", ROTARY),
     _family("Phi-MoE", "phimoe", ROTARY, num_local_experts=4),
@@ -115,7 +116,7 @@ FAMILIES = (
     _family("Persimmon", "persimmon", intermediate_size=64, max_position_embeddings=128),
     _family("OLMo", "olmo", ROTARY),
     _family("OLMo 2", "olmo2", ROTARY),
-    _family("OLMo 3", "olmo3", ROTARY, sliding_window=8, num_hidden_layers=4),
+    _family("OLMo 3", "olmo3", ROTARY, LOCAL),
     _family("OLMoE", "olmoe", ROTARY, num_experts=4, num_experts_per_tok=2),
     _family("Granite", "granite", ROTARY, logits_scaling=2.0, residual_multiplier=0.5),
     _family("Granite-MoE", "granitemoe", ROTARY, num_local_experts=4),
@@ -129,8 +130,8 @@ FAMILIES = (
         layer_types=["mamba", "attention"],
     ),
     _family("Cohere", "cohere", ROTARY),
-    _family("Cohere 2", "cohere2", ROTARY, sliding_window=8, num_hidden_layers=4),
-    _family("SmolLM3", "smollm3", ROTARY, num_hidden_layers=4),
+    _family("Cohere 2", "cohere2", ROTARY, LOCAL),
+    _family("SmolLM3", "smollm3", ROTARY, no_rope_layers=[1, 0]),
     _family("StarCoder2", "starcoder2", ROTARY, sliding_window=8),
     _family("Nemotron", "nemotron", ROTARY),
     _family("GLM", "glm", EIGHT),
@@ -155,7 +156,7 @@ FAMILIES = (
         "recurrent_gemma",
         intermediate_size=64,
         attention_window_size=8,
-        num_hidden_layers=3,
+        block_types=["recurrent", "attention"],
     ),
     _family("RWKV", "rwkv", note="it changes its own weights when it goes to eval mode or back"),
 )
