@@ -1,13 +1,16 @@
-"""Greedy answers. An own loop over the key-value cache, because `generate` fills every setting that is not
-given from `model.generation_config` (transformers 5), sampling and repetition penalties included.
+"""Answers, greedy or sampled. An own loop over the key-value cache, because `generate` fills every setting
+that is not given from `model.generation_config` (transformers 5), sampling and repetition penalties included.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
@@ -18,6 +21,23 @@ from sft_probe.observe.passages import Budget
 Done = Callable[[list[int]], bool]
 
 
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Tokens drawn instead of taken.
+
+    draws: (prompts, max_new_tokens) numbers in [0, 1), one for every token of every answer: they alone decide
+    what is drawn, whatever else is in the batch.
+    """
+
+    temperature: float
+    top_p: float
+    draws: NDArray[np.float64]
+
+    def of(self, prompts: Sequence[int]) -> Sampling:
+        """The same for some of the prompts."""
+        return replace(self, draws=self.draws[list(prompts)])
+
+
 def generate(
     model: nn.Module,
     prompts: Sequence[Sequence[int]],
@@ -26,50 +46,85 @@ def generate(
     stops: Collection[int],
     budget: Budget,
     done: Done | None = None,
+    sampling: Sampling | None = None,
 ) -> list[list[int]]:
-    """Greedy continuations, the stop token included where one was generated.
+    """Continuations, greedy unless `sampling` is given; the stop token included where one was generated.
 
     done: an additional stop rule over the tokens generated so far. A batch is padded on the left; answers
-    that have ended leave it. The model is lent already. Prompts must leave room in the context.
+    that have ended leave it. Where memory runs out, batches are halved. The model is lent already. Prompts
+    must leave room in the context.  Raises: ModelError if not even one prompt fits into memory.
     """
     answers: list[list[int]] = [[] for _ in prompts]
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), i))
-    start = _Loop if _keeps_cache(model) else _Rereading
-
-    def ended(answer: list[int]) -> bool:
-        return answer[-1] in stops or bool(done and done(answer))
-
     while order:
-        group = order[:1]
-        for index in order[1:]:
-            if (len(group) + 1) * len(prompts[index]) > budget.tokens:
-                break
-            group.append(index)
+        size = 1
+        while size < len(order) and (size + 1) * len(prompts[order[size]]) <= budget.tokens:
+            size += 1
+        group = order[:size]
+        rules = _Rules(max_new_tokens, stops, done, sampling and sampling.of(group))
         try:
-            found = _answer(start(model, [prompts[i] for i in group]), len(group), max_new_tokens, ended)
+            found = _answer(model, [prompts[i] for i in group], rules)
         except (RuntimeError, MemoryError) as error:
-            budget.shrink(error, rows=len(group), width=len(prompts[group[-1]]))
+            budget.shrink(error, rows=size, width=len(prompts[group[-1]]))
             continue
+        order = order[size:]
         for index, answer in zip(group, found, strict=True):
             answers[index] = answer
-        order = order[len(group) :]
     return answers
 
 
-def _answer(loop: _Loop | _Rereading, n: int, max_new_tokens: int, ended: Done) -> list[list[int]]:
-    """The answers of one batch of `n` prompts; those that have ended leave it."""
-    answers: list[list[int]] = [[] for _ in range(n)]
-    group = list(range(n))
-    for _ in range(max_new_tokens):
-        for row, token in zip(group, loop.step(), strict=True):
-            answers[row].append(token)
-        going = [place for place, row in enumerate(group) if not ended(answers[row])]
-        if not going:
+class _Rules(NamedTuple):
+    """How the answers of one batch are made and when they end."""
+
+    max_new_tokens: int
+    stops: Collection[int]
+    done: Done | None
+    sampling: Sampling | None
+
+    def ended(self, answer: list[int]) -> bool:
+        return answer[-1] in self.stops or bool(self.done and self.done(answer))
+
+
+def _answer(model: nn.Module, prompts: Sequence[Sequence[int]], rules: _Rules) -> list[list[int]]:
+    """The answers of one batch."""
+    answers: list[list[int]] = [[] for _ in prompts]
+    loop = _Loop(model, prompts) if _keeps_cache(model) else _Rereading(model, prompts)
+    going = list(range(len(prompts)))
+    for step in range(rules.max_new_tokens):
+        logits = loop.predict()
+        if sampling := rules.sampling:
+            tokens = draw(logits, sampling.draws[going, step], sampling.temperature, sampling.top_p)
+        else:
+            tokens = logits.argmax(-1)
+        loop.append(tokens)
+        for index, token in zip(going, tokens.tolist(), strict=True):
+            answers[index].append(token)
+        rows = [row for row, index in enumerate(going) if not rules.ended(answers[index])]
+        if not rows:
             break
-        if len(going) < len(group):
-            group = [group[place] for place in going]
-            loop.keep(going)
+        if len(rows) < len(going):
+            going = [going[row] for row in rows]
+            loop.keep(rows)
     return answers
+
+
+def draw(logits: Tensor, drawn: NDArray[np.float64], temperature: float, top_p: float) -> Tensor:
+    """One token per row, at the place of a number in the cumulative distribution of the row.
+
+    logits: (rows, vocab).  drawn: (rows,) in [0, 1).  Returns: (rows,) int64 on the device of the logits.
+    Tokens stand in the order of the vocabulary, so that rounding, which may swap likely tokens of equal
+    rank, does not move the places of the others. top_p keeps the smallest set of most likely tokens that
+    holds this probability (Holtzman et al. 2020, arXiv 1904.09751).
+    """
+    p = (logits.float().cpu().double() / temperature).softmax(-1)
+    if top_p < 1:
+        ordered, index = p.sort(stable=True, dim=-1, descending=True)
+        beyond = ordered.cumsum(-1) - ordered >= top_p
+        p = p.masked_fill(torch.zeros_like(beyond).scatter(-1, index, beyond), 0.0)
+    cumulative = p.cumsum(-1)
+    place = torch.from_numpy(drawn)[:, None] * cumulative[:, -1:]
+    token = torch.searchsorted(cumulative, place, right=True).squeeze(-1)
+    return token.clamp(max=logits.shape[-1] - 1).to(logits.device)
 
 
 class _Loop:
@@ -89,8 +144,8 @@ class _Loop:
         self.positions = (self.mask.cumsum(-1) - 1).clamp(min=0)
         self.cache: Any = DynamicCache(config=without_adapter(model).config)
 
-    def step(self) -> list[int]:
-        """Read the newest tokens and append the most likely next one to every row."""
+    def predict(self) -> Tensor:
+        """Read the newest tokens. Returns: (rows, vocab) logits of the next one of every row."""
         options: dict[str, Any] = {"position_ids": self.positions, "logits_to_keep": 1, "use_cache": True}
         output = self.model(
             input_ids=self.ids,
@@ -98,10 +153,13 @@ class _Loop:
             **{_cache_argument(self.model): self.cache},
             **{name: value for name, value in options.items() if name in arguments(self.model)},
         )
-        best: Tensor = output.logits[:, -1].argmax(-1, keepdim=True)
-        self.ids, self.positions = best, self.positions[:, -1:] + 1
-        self.mask = torch.cat([self.mask, self.mask.new_ones(len(best), 1)], dim=1)
-        return best.squeeze(1).tolist()
+        logits: Tensor = output.logits[:, -1]
+        return logits
+
+    def append(self, tokens: Tensor) -> None:
+        """One more token, (rows,), for every row."""
+        self.ids, self.positions = tokens[:, None], self.positions[:, -1:] + 1
+        self.mask = torch.cat([self.mask, self.mask.new_ones(len(tokens), 1)], dim=1)
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with some rows only."""
@@ -116,16 +174,18 @@ class _Rereading:
     def __init__(self, model: nn.Module, prompts: Sequence[Sequence[int]]) -> None:
         self.model, self.rows = model, [list(prompt) for prompt in prompts]
 
-    def step(self) -> list[int]:
-        """Append the most likely next token to every row."""
+    def predict(self) -> Tensor:
+        """Read everything. Returns: (rows, vocab) logits of the next token of every row."""
         device = device_of(self.model)
         ids = pad_sequence([torch.tensor(row) for row in self.rows], batch_first=True).to(device)
         last = torch.tensor([len(row) - 1 for row in self.rows], device=device)
         logits: Tensor = self.model(input_ids=ids).logits
-        best = logits[torch.arange(len(last), device=device), last].argmax(-1).tolist()
-        for row, token in zip(self.rows, best, strict=True):
+        return logits[torch.arange(len(last), device=device), last]
+
+    def append(self, tokens: Tensor) -> None:
+        """One more token, (rows,), for every row."""
+        for row, token in zip(self.rows, tokens.tolist(), strict=True):
             row.append(token)
-        return best
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with some rows only."""

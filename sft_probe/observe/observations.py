@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from sft_probe.data.examples import Example
 from sft_probe.observe.needs import (
     Benchmark,
+    Contexts,
     Generations,
     Need,
     Scores,
     StateLikeness,
     States,
     TokenDivergence,
+    TokenLogprobs,
     Weights,
 )
 
@@ -41,14 +43,29 @@ class ScoresSeen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GenerationsSeen:
-    """`Generations`: n greedy answers."""
+class TokenLogprobsSeen:
+    """`TokenLogprobs`: one entry per target token, t tokens over n examples. In nats, fp32 softmax."""
 
     examples: tuple[Example, ...]
-    texts: tuple[str, ...]  # special tokens removed, not stripped
-    n_tokens: Ints  # (n,) generated tokens, the stop token included
-    stopped: Bools  # (n,) a stop token was generated before the limit
+    example: Ints  # (t,) index into examples
+    position: Ints  # (t,) 0 is the first target token
+    token: tuple[str, ...]  # (t,) as text; special tokens by their name
+    logprob: Floats  # (t,)
+    rank: Ints  # (t,) 1 + number of tokens that are more likely
+    entropy: Floats  # (t,) of the distribution from which the token is predicted
+    n_truncated: int = 0  # examples cut to fit the model's context
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationsSeen:
+    """`Generations`: m = n answers to each example, example by example."""
+
+    examples: tuple[Example, ...]
+    texts: tuple[str, ...]  # (m,) begun as prefilled, cut before a stop text; no special tokens; not stripped
+    n_tokens: Ints  # (m,) generated tokens, the stop token included
+    stopped: Bools  # (m,) a stop token or text was generated before the limit
     n_truncated: int = 0  # prompts cut on the left to leave room for the answer
+    n: int = 1  # answers per example
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +84,7 @@ class TokenDivergenceSeen:
     entropy_base: Floats  # (t,)
     logprob_tuned: Floats  # (t,) of the forced token
     logprob_base: Floats  # (t,)
+    contexts: Contexts = "gold"  # whose answers were forced: the expected ones, the model's or the base's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +163,7 @@ class BenchmarkSeen:
 
 Observation = (
     ScoresSeen
+    | TokenLogprobsSeen
     | GenerationsSeen
     | TokenDivergenceSeen
     | StatesSeen
@@ -162,6 +181,8 @@ class Observed:
 
     @overload
     def __getitem__(self, need: Scores) -> ScoresSeen: ...
+    @overload
+    def __getitem__(self, need: TokenLogprobs) -> TokenLogprobsSeen: ...
     @overload
     def __getitem__(self, need: Generations) -> GenerationsSeen: ...
     @overload

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple, TypeGuard
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from torch import nn
 
 from sft_probe.data.examples import DataSets
 from sft_probe.models.anatomy import context_length
-from sft_probe.models.load import LoadedModel
+from sft_probe.models.load import LoadedModel, shared_copy
+from sft_probe.observe.answering import Answerer, Answers, Prompt
 from sft_probe.observe.cache import BaseCache
 from sft_probe.observe.divergence import BaseLogits, DivergenceReader
 from sft_probe.observe.forward import can_branch
-from sft_probe.observe.generating import generate
-from sft_probe.observe.interventions import Intervention
+from sft_probe.observe.grouping import (
+    Decoding,
+    Forced,
+    asking,
+    at_base,
+    by_asking,
+    by_changes,
+    forces,
+    shifts,
+    widest,
+    with_directions,
+)
+from sft_probe.observe.interventions import Direction, MeanShift, ModelIntervention
+from sft_probe.observe.interventions.changes import intervene
+from sft_probe.observe.interventions.prompts import split
 from sft_probe.observe.lending import lend
 from sft_probe.observe.needs import (
     Benchmark,
@@ -29,6 +42,7 @@ from sft_probe.observe.needs import (
     StateLikeness,
     States,
     TokenDivergence,
+    TokenLogprobs,
     Weights,
     data_of,
 )
@@ -39,22 +53,15 @@ from sft_probe.observe.observations import (
     ScoresSeen,
     TokenDivergenceSeen,
 )
-from sft_probe.observe.passages import Budget, fit
-from sft_probe.observe.rendering import Rendering, own_answers
+from sft_probe.observe.passages import Budget
+from sft_probe.observe.rendering import Rendering
 from sft_probe.observe.scoring import Question, Reader, ScoreReader, TokenScores, read_passages
 from sft_probe.observe.states import BaseStates, LikenessReader, StatesReader
+from sft_probe.observe.tokens import LogprobReader
 from sft_probe.observe.weights import unchanged, weights_seen
 
-Forced = Scores | TokenDivergence | States | StateLikeness
-Answering = Generations | TokenDivergence
-
-
-class Answers(NamedTuple):
-    """Greedy answers of a model to the first prompts of a data set."""
-
-    prompts: list[tuple[int, ...]]
-    ids: list[list[int]]
-    truncated: list[bool]
+if TYPE_CHECKING:
+    from sft_probe.observe.observations import StatesSeen
 
 
 class Observer:
@@ -81,6 +88,7 @@ class Observer:
         self._base_logits = BaseLogits(base.model, self.budget)
         self._base_states = BaseStates(base.model, self.budget)
         self._base_seen: dict[Need, Observation] = {}
+        self._base_answers: dict[tuple[Prompt, Decoding], list[list[int]]] = {}
         self._cache: BaseCache | None = None
         if cache:
             self._cache = BaseCache(cache, base, data, self._rendering.template, benchmark_paths)
@@ -104,9 +112,13 @@ class Observer:
         return Observed(self._see(model, tuple(dict.fromkeys(needs))))
 
     def look_at_base(self, needs: Iterable[Need]) -> Observed:
-        """What the base shows; each need is looked at once and kept in memory and in the cache."""
-        needs = tuple(dict.fromkeys(needs))
-        unseen = [need for need in needs if need not in self._base_seen]
+        """What the base shows; each need is looked at once and kept in memory and in the cache.
+
+        Between the base and itself nothing mixes or shifts: grafts, interpolation and mean shifts leave it
+        as it is. Other changes of the model are made, and divergences are from the base without them.
+        """
+        asked = {need: at_base(need) for need in needs}
+        unseen = [need for need in dict.fromkeys(asked.values()) if need not in self._base_seen]
         if self._cache:
             self._base_seen |= {n: kept for n in unseen if (kept := self._cache.get(n)) is not None}
         if missing := tuple(need for need in unseen if need not in self._base_seen):
@@ -114,22 +126,51 @@ class Observer:
                 self._base_seen[need] = seen
                 if self._cache:
                     self._cache.put(need, seen)
-        return Observed({need: self._base_seen[need] for need in needs})
+        return Observed({need: self._base_seen[simple] for need, simple in asked.items()})
 
     def _see(self, model: nn.Module, needs: tuple[Need, ...]) -> dict[Need, Observation]:
+        """Group by group of needs under the same changes of the model, the plain model first.
+
+        Mean shifts are measured on the plain models. A base that is changed is a copy over the same weights,
+        so that it can be compared with itself unchanged.
+        """
         seen: dict[Need, Observation] = {}
+        moved = shifts(needs)
+        directions: dict[MeanShift, Direction] = {}
         with lend(model), lend(self.base.model):
-            for group in _by_intervention(needs).values():
-                seen |= self._see_group(model, group)
-        return seen
+            for changes, group in by_changes((*needs, *moved.values())).items():
+                if changes:
+                    directions = directions or self._directions(moved, seen)
+                    seen |= self._see_changed(model, with_directions(changes, directions), group)
+                else:
+                    seen |= self._see_group(model, tuple(dict.fromkeys(group)))
+        return {need: seen[need] for need in needs}
+
+    def _see_changed(
+        self, model: nn.Module, changes: Sequence[ModelIntervention], needs: Sequence[Need]
+    ) -> dict[Need, Observation]:
+        subject = shared_copy(model) if model is self.base.model else model
+        with lend(subject), intervene(subject, self.base.model, changes):
+            return self._see_group(subject, needs)
+
+    def _directions(
+        self, moved: dict[MeanShift, States], seen: dict[Need, Observation]
+    ) -> dict[MeanShift, Direction]:
+        """Mean shifts as vectors, from states of the model and of its base."""
+        base = self.look_at_base(moved.values())
+        means = {need: cast("StatesSeen", seen[need]).states[0].mean(0) for need in moved.values()}
+        return {
+            shift: Direction(shift.layer, tuple((means[need] - base[need].states[0].mean(0)).tolist()))
+            for shift, need in moved.items()
+        }
 
     def _see_group(self, model: nn.Module, needs: Sequence[Need]) -> dict[Need, Observation]:
-        """Needs under the same interventions."""
+        """Needs under the same changes of the model."""
         seen: dict[Need, Observation] = {}
         if forced := [need for need in needs if forces(need)]:
             seen |= self._forced(model, forced)
-        for (name, length), answering in _answering_by_data(needs).items():
-            answers = self._answer(model, name, length, _widest(answering))
+        for asked, answering in by_asking(needs).items():
+            answers = self._answerer.answer(model, asked, widest(answering))
             seen |= {need: self._judge(model, need, answers) for need in answering}
         for need in needs:
             if isinstance(need, Weights):
@@ -139,7 +180,7 @@ class Observer:
         return seen
 
     def _forced(self, model: nn.Module, needs: Sequence[Forced]) -> dict[Need, Observation]:
-        """One pass over the targets of all data sets for all needs that force them."""
+        """One pass over known text of all data sets for all needs that force it."""
         asked = {need: self._questions(model, need) for need in needs}
         readers = {need: self._reader(model, need, questions) for need, (questions, _) in asked.items()}
         wanted = [
@@ -150,7 +191,11 @@ class Observer:
 
     def _questions(self, model: nn.Module, need: Forced) -> tuple[list[Question], int]:
         """What is read for a need, and how many of it were cut."""
-        prepared, context = self._rendering.prepared(need.dataset, need.limit), context_length(model)
+        if isinstance(need, TokenDivergence) and need.contexts == "base":
+            answers = self._answerer.answer(self.base.model, asking(need), need.limit)
+            return answers.questions(len(answers.prompts)), sum(answers.truncated)
+        wording, context = split(need.under)[0], context_length(model)
+        prepared = self._rendering.prepared(need.dataset, need.limit, wording)
         questions, cut = zip(*(p.question(context) for p in prepared), strict=True)
         return list(questions), sum(cut)
 
@@ -162,13 +207,17 @@ class Observer:
             return StatesReader(examples, need)
         if isinstance(need, StateLikeness):
             return LikenessReader(examples, need, self._base_states)
-        return DivergenceReader(examples, self._base_logits)
+        if isinstance(need, TokenLogprobs):
+            return LogprobReader(examples)
+        return DivergenceReader(examples, self._base_logits, need.contexts)
 
     def _result(self, model: nn.Module, need: Forced, reader: Reader, n_cut: int) -> Observation:
         if isinstance(reader, ScoreReader):
             return self._scores(need, reader.result(model), n_cut)
         if isinstance(reader, DivergenceReader):
             return reader.result(self.base.tokenizer)
+        if isinstance(reader, LogprobReader):
+            return reader.result(self.base.tokenizer, n_cut)
         assert isinstance(reader, StatesReader | LikenessReader)
         return reader.result()
 
@@ -184,66 +233,24 @@ class Observer:
             n_truncated=n_cut,
         )
 
-    def _answer(self, model: nn.Module, name: str, max_new_tokens: int, limit: int | None) -> Answers:
-        context = context_length(model)
-        room = [0] * min(max_new_tokens, context)
-        fitted = [fit(p.prompt, room, context) for p in self._rendering.prepared(name, limit)]
-        prompts = [tuple(prompt) for prompt, _, _ in fitted]
-        ids = generate(
-            model, prompts, max_new_tokens=len(room), stops=self._rendering.stops, budget=self.budget
-        )
-        return Answers(prompts, ids, [cut for _, _, cut in fitted])
-
     def _judge(
         self, model: nn.Module, need: Generations | TokenDivergence, answers: Answers
     ) -> GenerationsSeen | TokenDivergenceSeen:
+        """What a need wants to know of the model's answers."""
         examples = self._rendering.examples(need.dataset, need.limit)
-        n, tokenizer = len(examples), self.base.tokenizer
         if isinstance(need, Generations):
-            ids = answers.ids[:n]
-            return GenerationsSeen(
-                examples=examples,
-                texts=tuple(tokenizer.batch_decode(ids, skip_special_tokens=True)),
-                n_tokens=np.array([len(answer) for answer in ids], dtype=np.int64),
-                stopped=np.array([answer[-1] in self._rendering.stops for answer in ids], dtype=np.bool_),
-                n_truncated=sum(answers.truncated[:n]),
-            )
-        reader = DivergenceReader(examples, BaseLogits(self.base.model, self.budget, room=0))
-        read_passages(model, [(reader, own_answers(answers.prompts[:n], answers.ids[:n]))], self.budget)
-        return reader.result(tokenizer)
+            return self._answerer.seen(asking(need), answers, examples)
+        reader = DivergenceReader(examples, BaseLogits(self.base.model, self.budget, room=0), need.contexts)
+        trunks = [question.trunk for question in answers.questions(len(examples))]
+        read_passages(model, [(reader, trunks)], self.budget)
+        return reader.result(self.base.tokenizer)
+
+    @property
+    def _answerer(self) -> Answerer:
+        return Answerer(self.base.model, self._rendering, self.budget, self._base_answers)
 
     def _benchmark(self, model: nn.Module, need: Benchmark) -> Observation:
         from sft_probe.observe.lm_eval import LiveModel, run_benchmark
 
         live = LiveModel(model, self.base.tokenizer, self.budget, self._rendering.template)
         return run_benchmark(live, need, self.benchmark_paths)
-
-
-def _by_intervention(needs: Iterable[Need]) -> dict[tuple[Intervention, ...], list[Need]]:
-    """Needs by what they are to be seen under; weights are seen as they are."""
-    groups: dict[tuple[Intervention, ...], list[Need]] = defaultdict(list)
-    for need in needs:
-        groups[() if isinstance(need, Weights) else need.under].append(need)
-    return groups
-
-
-def forces(need: Need) -> TypeGuard[Forced]:
-    """Whether a need is seen while the targets of its data set are forced."""
-    gold = not isinstance(need, TokenDivergence) or need.contexts == "gold"
-    return isinstance(need, Forced) and gold
-
-
-def _answering_by_data(needs: Iterable[Need]) -> dict[tuple[str, int], list[Answering]]:
-    """Needs that let the model answer, by data set and length of the answers."""
-    groups: dict[tuple[str, int], list[Answering]] = defaultdict(list)
-    for need in needs:
-        match need:
-            case Generations() | TokenDivergence(contexts="tuned"):
-                groups[need.dataset, need.max_new_tokens].append(need)
-    return groups
-
-
-def _widest(needs: Iterable[Forced | Generations]) -> int | None:
-    """The largest limit, where none means all rows."""
-    limits = [need.limit for need in needs]
-    return None if None in limits else max(limit for limit in limits if limit is not None)

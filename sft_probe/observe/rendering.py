@@ -10,7 +10,7 @@ from sft_probe.data.examples import DataSets, Example
 from sft_probe.errors import DataError
 from sft_probe.observe.interventions import FewShot
 from sft_probe.observe.interventions.prompts import PLAIN_TEMPLATE, Wording, ranked, shots, with_shots
-from sft_probe.observe.passages import Passage, fit
+from sft_probe.observe.passages import fit
 from sft_probe.observe.scoring import Question
 
 if TYPE_CHECKING:
@@ -96,8 +96,3 @@ class Rendering:
         if few_shot not in self._candidates:
             self._candidates[few_shot] = ranked(self.data[few_shot.dataset], few_shot.seed)
         return self._candidates[few_shot]
-
-
-def own_answers(prompts: list[tuple[int, ...]], answers: list[list[int]]) -> list[Passage]:
-    """Passages that force a model's own answers."""
-    return [Passage((*prompt, *answer), len(prompt)) for prompt, answer in zip(prompts, answers, strict=True)]

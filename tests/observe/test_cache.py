@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pytest
@@ -47,6 +47,8 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
     if origin is np.ndarray:
         shapes = st.lists(st.integers(0, 3), min_size=0, max_size=3).map(tuple)
         return arrays(np.dtype(get_args(inner[1])[0]), shapes)
+    if origin is Literal:
+        return st.sampled_from(inner)
     if origin is tuple:
         return st.lists(values(inner[0]), max_size=3).map(tuple)
     if origin is dict:

@@ -1,0 +1,128 @@
+"""Which needs can be met by the same look. Pure functions of needs; they touch no model."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple, TypeGuard
+
+from sft_probe.observe.interventions import (
+    Ablate,
+    Add,
+    Direction,
+    Graft,
+    Interpolate,
+    Intervention,
+    MeanShift,
+    ModelIntervention,
+)
+from sft_probe.observe.interventions.prompts import Wording, split
+from sft_probe.observe.needs import (
+    Generations,
+    Need,
+    Scores,
+    StateLikeness,
+    States,
+    TokenDivergence,
+    TokenLogprobs,
+    Weights,
+)
+
+Forced = Scores | TokenLogprobs | TokenDivergence | States | StateLikeness
+Answering = Generations | TokenDivergence
+
+
+class Decoding(NamedTuple):
+    """How answers are made; fields as in `Generations`."""
+
+    max_new_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    n: int = 1
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+    stop_tokens: tuple[int, ...] = ()
+
+
+class Asking(NamedTuple):
+    """A data set, how it is put to a model, and how answers are made."""
+
+    dataset: str
+    wording: Wording
+    decoding: Decoding
+
+
+def by_changes(needs: Iterable[Need]) -> dict[tuple[ModelIntervention, ...], list[Need]]:
+    """Needs by what is done to the model; those of an unchanged model first. Weights are seen as they are."""
+    groups: dict[tuple[ModelIntervention, ...], list[Need]] = defaultdict(list, {(): []})
+    for need in needs:
+        _, changes = split(() if isinstance(need, Weights) else need.under)
+        groups[changes].append(need)
+    return groups
+
+
+def forces(need: Need) -> TypeGuard[Forced]:
+    """Whether a need is seen on text that is known before the model is asked."""
+    known = not isinstance(need, TokenDivergence) or need.contexts != "tuned"
+    return isinstance(need, Forced) and known
+
+
+def by_asking(needs: Iterable[Need]) -> dict[Asking, list[Answering]]:
+    """Needs that let the model answer."""
+    groups: dict[Asking, list[Answering]] = defaultdict(list)
+    for need in needs:
+        if isinstance(need, Generations | TokenDivergence) and not forces(need):
+            groups[asking(need)].append(need)
+    return groups
+
+
+def asking(need: Answering) -> Asking:
+    """What must be asked for a need; greedily for a divergence."""
+    if isinstance(need, Generations):
+        decoding = Decoding(*(getattr(need, name) for name in Decoding._fields))
+    else:
+        decoding = Decoding(need.max_new_tokens)
+    return Asking(need.dataset, split(need.under)[0], decoding)
+
+
+def widest(needs: Iterable[Answering]) -> int | None:
+    """The largest limit, where none means all rows."""
+    limits = [need.limit for need in needs]
+    return None if None in limits else max(limit for limit in limits if limit is not None)
+
+
+def at_base(need: Need) -> Need:
+    """What a need asks of the base itself, between which and itself nothing shifts or mixes."""
+    if isinstance(need, Weights):
+        return need
+    return replace(need, under=tuple(i for i in need.under if not _is_nothing_at_base(i)))
+
+
+def shifts(needs: Iterable[Need]) -> dict[MeanShift, States]:
+    """The states that must be seen before interventions along mean shifts can be applied."""
+    under = (i for need in needs if not isinstance(need, Weights) for i in need.under)
+    found = (shift for i in under if (shift := _shift(i)))
+    return {shift: States(dataset=shift.dataset, layers=(shift.layer,)) for shift in found}
+
+
+def with_directions(
+    changes: Sequence[ModelIntervention], measured: Mapping[MeanShift, Direction]
+) -> tuple[ModelIntervention, ...]:
+    """Interventions whose mean shifts are given as vectors."""
+
+    def resolved(change: ModelIntervention) -> ModelIntervention:
+        if isinstance(change, Ablate | Add) and (shift := _shift(change)):
+            return replace(change, direction=measured[shift])
+        return change
+
+    return tuple(resolved(change) for change in changes)
+
+
+def _is_nothing_at_base(intervention: Intervention) -> bool:
+    return isinstance(intervention, Interpolate | Graft) or _shift(intervention) is not None
+
+
+def _shift(intervention: Intervention) -> MeanShift | None:
+    direction = intervention.direction if isinstance(intervention, Ablate | Add) else None
+    return direction if isinstance(direction, MeanShift) else None
