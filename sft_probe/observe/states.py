@@ -23,7 +23,7 @@ from sft_probe.observe.passages import Batch, Budget, Passage
 from sft_probe.stats.intervals import cluster_codes
 from sft_probe.stats.resampling import balanced_groups
 
-ROOM = 2**28  # bytes of states that are kept as they are, over all layers, before they are summed up
+ROOM = 2**26  # bytes of states that are kept as they are, over all layers, before they are summed up
 
 Chosen = States | StateLikeness
 
