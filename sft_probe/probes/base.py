@@ -30,6 +30,8 @@ class About:
     null: str  # what the numbers look like when fine-tuning did nothing
     blind_spots: str
     cost: CostClass
+    headline: tuple[str, ...] = ()
+    """The metrics a figure shows, most telling first; every other one stands in the tables."""
     version: int = 1
 
 

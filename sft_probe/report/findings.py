@@ -104,14 +104,17 @@ class Findings:
         known = [arm for arm in self.arms if isfinite(self.kept.get(arm.name, UNKNOWN).estimate.value)]
         return min(known, key=lambda arm: self.kept[arm.name].estimate.value, default=None)
 
-    def rows(self, metric: str, *, end: bool = True) -> pd.DataFrame:
-        """Seed means of one metric over all items, defined values only; at the last step or at every step."""
-        found = self._by_metric.get(metric, self.summary.head(0))
+    def rows(self, metric: str, *, end: bool = True, probe: str = "") -> pd.DataFrame:
+        """Seed means of one metric over all items, defined values only; at the last step or at every step.
+
+        probe: whose metric, where several have one of that name.
+        """
+        found = _of_probe(self._by_metric.get(metric, self.summary.head(0)), probe)
         return at_end(found[found["step"] > 0]) if end else found
 
-    def seed_rows(self, metric: str) -> pd.DataFrame:
+    def seed_rows(self, metric: str, *, probe: str = "") -> pd.DataFrame:
         """The single seeds' rows of one metric over all items, defined values only, at every step."""
-        return self._seeds_by_metric.get(metric, self.material.measurements.head(0))
+        return _of_probe(self._seeds_by_metric.get(metric, self.material.measurements.head(0)), probe)
 
     def of_main_data(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Rows of the task's test set, else of the first data set there is."""
@@ -199,6 +202,10 @@ def _less_sure(material: Material, summary: pd.DataFrame, marks: pd.DataFrame) -
             limits = Value(float(row["value"]), float(row["ci_low"]), float(row["ci_high"]))
             found.setdefault(str(row["arm"]), {})[str(row["dataset"])] = limits
     return found
+
+
+def _of_probe(rows: pd.DataFrame, probe: str) -> pd.DataFrame:
+    return rows[rows["probe"] == probe] if probe else rows
 
 
 def _of(rows: pd.DataFrame, arm: Arm) -> pd.DataFrame:

@@ -16,6 +16,7 @@ SHARES = frozenset(
     "exact_match contains_match token_f1 choice_accuracy stop_rate parse_rate allowed_label_rate "
     "schema_valid_rate accuracy accuracy_change gained lost churn unshifted marginal shifted".split()
 )
+SHARE_ENDINGS = ("_rate", "_share", "_accuracy")
 
 
 class Value(NamedTuple):
@@ -27,10 +28,15 @@ class Value(NamedTuple):
 
 
 def kind_of(metric: str, *, change: bool = False) -> Kind:
-    """Shares are shown as per cent, their changes as points, everything else as it is."""
-    if metric in SHARES:
-        return "points" if change or metric == "accuracy_change" else "share"
-    return "signed" if change or metric == "margin_change" else "plain"
+    """Shares are shown as per cent, their changes as points, everything else as it is.
+
+    A share is named in `SHARES` or ends like one; `<metric>_change` is the change of a metric.
+    """
+    whole = metric.removesuffix("_change")
+    change = change or whole != metric
+    if whole in SHARES or whole.endswith(SHARE_ENDINGS):
+        return "points" if change else "share"
+    return "signed" if change else "plain"
 
 
 def number(value: float, kind: Kind = "plain", digits: int | None = None) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def subtitle(found: Findings, words: Words, probe: str, rows: pd.DataFrame) -> str:
     """Measure, data, number of items and clusters, seeds, and what the interval covers."""
     items, clusters = rows["n"].max(), rows["n_clusters"].max()
-    parts = [words(f"measure.{probe}")]
+    parts = [words.measure(probe)]
     if names := [name for name in rows["dataset"].unique() if name]:
         parts.append(words("subtitle.data", data=words.listed(names)))
     if isfinite(items) and items > 1:

@@ -10,6 +10,7 @@ from sft_probe.report import cells
 from sft_probe.report.browser import Browser, browse
 from sft_probe.report.cells import Column, Table
 from sft_probe.report.figures_cost import cost
+from sft_probe.report.figures_probe import probe_charts
 from sft_probe.report.figures_sure import audit_table, everything_table, probes_table, sure
 from sft_probe.report.figures_what import what
 from sft_probe.report.figures_when import when
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from sft_probe.report.words import Words
 
 AXES = {"what": what, "when": when, "where": where, "cost": cost, "sure": sure}
+DECLARED = {axis: axis for axis in AXES} | {"sure": "how sure"}  # what a probe calls the axis
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +74,10 @@ def tell(material: Material, words: Words) -> Story:
         covers=_covers(found, words),
         warnings=_warnings(material, words),
         tiles=tiles(found, words),
-        sections=tuple(Section(axis=axis, charts=tuple(make(found, words))) for axis, make in AXES.items()),
+        sections=tuple(
+            Section(axis=axis, charts=(*make(found, words), *probe_charts(found, words, DECLARED[axis])))
+            for axis, make in AXES.items()
+        ),
         browser=browse(found, words),
         audit=audit_table(found, words),
         probes=probes_table(found, words),

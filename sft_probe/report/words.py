@@ -38,6 +38,14 @@ class Words:
         """What a metric is called; its own name if the catalogue has none."""
         return self(f"metric.{name}") if f"metric.{name}" in catalogue() else name
 
+    def probe(self, name: str) -> str:
+        """What a probe is called; its own name in plain words if the catalogue has none."""
+        return self(f"probe.{name}") if f"probe.{name}" in catalogue() else name.replace("_", " ")
+
+    def measure(self, probe: str) -> str:
+        """What a probe measures and in which units, for the line under a title."""
+        return self(f"measure.{probe}") if f"measure.{probe}" in catalogue() else self.probe(probe)
+
     def activity(self, name: str) -> str:
         """What time was spent on; a probe keeps its own name."""
         return self(f"activity.{name}") if f"activity.{name}" in catalogue() else name
