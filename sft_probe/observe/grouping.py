@@ -86,10 +86,21 @@ def asking(need: Answering) -> Asking:
     return Asking(need.dataset, split(need.under)[0], decoding)
 
 
-def widest(needs: Iterable[Answering]) -> int | None:
+def widest(needs: Iterable[Scores | Answering]) -> int | None:
     """The largest limit, where none means all rows."""
     limits = [need.limit for need in needs]
     return None if None in limits else max(limit for limit in limits if limit is not None)
+
+
+def widest_scores(needs: Sequence[Forced]) -> dict[Forced, Forced]:
+    """For each need the one that is read for it: of scores that differ in their limit, the widest."""
+    read: dict[Forced, Forced] = {need: need for need in needs}
+    for need in needs:
+        if isinstance(need, Scores):
+            alike = [n for n in needs if isinstance(n, Scores) and replace(n, limit=need.limit) == need]
+            limit = widest(alike)
+            read[need] = next(n for n in alike if n.limit == limit)
+    return read
 
 
 def at_base(need: Need) -> Need:

@@ -28,6 +28,7 @@ from sft_probe.observe.grouping import (
     forces,
     shifts,
     widest,
+    widest_scores,
     with_directions,
 )
 from sft_probe.observe.interventions import Direction, MeanShift, ModelIntervention
@@ -182,12 +183,13 @@ class Observer:
     def _forced(self, model: nn.Module, needs: Sequence[Forced]) -> dict[Need, Observation]:
         """One pass over known text of all data sets for all needs that force it."""
         asked = {need: self._questions(model, need) for need in needs}
-        readers = {need: self._reader(model, need, questions) for need, (questions, _) in asked.items()}
+        read = widest_scores(needs)
+        readers = {need: self._reader(model, need, asked[need][0]) for need in dict.fromkeys(read.values())}
         wanted = [
             (reader, [question.trunk for question in asked[need][0]]) for need, reader in readers.items()
         ]
         read_passages(model, wanted, self.budget)
-        return {need: self._result(model, need, reader, asked[need][1]) for need, reader in readers.items()}
+        return {need: self._result(model, need, readers[read[need]], asked[need][1]) for need in needs}
 
     def _questions(self, model: nn.Module, need: Forced) -> tuple[list[Question], int]:
         """What is read for a need, and how many of it were cut."""
@@ -222,9 +224,10 @@ class Observer:
         return reader.result()
 
     def _scores(self, need: Forced, scores: list[list[TokenScores]], n_cut: int) -> ScoresSeen:
-        target, choices = [row[0] for row in scores], [row[1:] for row in scores]
+        examples = self._rendering.examples(need.dataset, need.limit)
+        target, choices = zip(*((row[0], row[1:]) for row in scores[: len(examples)]), strict=True)
         return ScoresSeen(
-            examples=self._rendering.examples(need.dataset, need.limit),
+            examples=examples,
             target_logprob=np.array([t.logprob.sum() for t in target]),
             target_tokens=np.array([len(t.logprob) for t in target], dtype=np.int64),
             target_greedy=np.array([t.greedy.all() for t in target], dtype=np.bool_),
