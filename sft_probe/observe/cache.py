@@ -127,7 +127,7 @@ class BaseCache:
         else:
             rows = [Dataset("", self._examples(need)).digest]
         if isinstance(need, Benchmark):
-            from sft_probe.observe.lm_eval import tasks_digest
+            from sft_probe.observe.lm_eval_tasks import tasks_digest
 
             rows.append(tasks_digest(need.tasks, self.benchmark_paths, need.num_fewshot))
         return rows

@@ -131,12 +131,18 @@ class Weights:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Benchmark:
-    """lm-eval tasks on the live model, with one row per document."""
+    """lm-eval tasks on the live model, with one row per document.
+
+    In chat form few-shot examples are turns of their own unless `fewshot_as_multiturn` is off;
+    `system_instruction` stands before the task's own description.
+    """
 
     tasks: tuple[str, ...]
     limit: int | None = None
     num_fewshot: int | None = None
     apply_chat_template: bool = False
+    system_instruction: str | None = None
+    fewshot_as_multiturn: bool = True
     under: tuple[Intervention, ...] = ()
 
     def __post_init__(self) -> None:

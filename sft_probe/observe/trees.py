@@ -104,24 +104,31 @@ def _agrees(model: nn.Module) -> bool:
 def _trees(index: int, question: Question, shared: int) -> list[Tree]:
     """Rows of one question. Very many continuations are spread over several."""
     context, trees = question.context[shared:], []
-    left = list(range(len(question.continuations)))
-    while left:
-        ids, parents, members, places = list(context), list(range(-1, len(context) - 1)), [], []
-        known: dict[tuple[int, int], int] = {}
-        most = len(context) + max(len(context), FANNED)
-        while left and (not members or len(ids) + len(question.continuations[left[0]]) <= most):
-            members.append(left.pop(0))
-            at, place = len(context) - 1, []
-            for token in question.continuations[members[-1]][:-1]:
-                place.append(at)
-                if (at, token) not in known:
-                    known[at, token] = len(ids)
-                    ids.append(token)
-                    parents.append(at)
-                at = known[at, token]
-            places.append((*place, at))
-        trees.append(Tree(index, tuple(members), tuple(ids), tuple(parents), tuple(places)))
-    return trees
+    room, members, size = max(len(context), FANNED), [0], len(question.continuations[0])
+    for at, continuation in enumerate(question.continuations[1:], start=1):
+        size += len(continuation)
+        if size > room:
+            trees.append(_tree(index, question, context, members))
+            members, size = [], len(continuation)
+        members.append(at)
+    return [*trees, _tree(index, question, context, members)]
+
+
+def _tree(index: int, question: Question, context: tuple[int, ...], members: Sequence[int]) -> Tree:
+    ids, parents = list(context), list(range(-1, len(context) - 1))
+    known: dict[tuple[int, int], int] = {}
+    places = []
+    for member in members:
+        place = [len(context) - 1]
+        for token in question.continuations[member][:-1]:
+            step = place[-1], token
+            if step not in known:
+                known[step] = len(ids)
+                ids.append(token)
+                parents.append(place[-1])
+            place.append(known[step])
+        places.append(tuple(place))
+    return Tree(index, tuple(members), tuple(ids), tuple(parents), tuple(places))
 
 
 def _read_all(
