@@ -1,9 +1,10 @@
-"""`sft-probe ls`: what is there: runs of a study, and registered probes, methods and formats."""
+"""`sft-probe ls`: what is there: runs of a study, registered components, and families of models."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import MISSING, Field, fields, is_dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -55,6 +56,31 @@ def edits() -> None:
 def formats() -> None:
     """Registered formats of data rows."""
     _print(("format", "rows"), [(name, _about(part)) for name, part in _components("formats")])
+
+
+@app.command()
+def architectures(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON.")] = False,
+) -> None:
+    """Families of models, found out by trying: what works, in full and with LoRA, and what does not."""
+    from importlib import resources
+
+    found = json.loads((resources.files("sft_probe.testing") / "architectures.json").read_text("utf-8"))
+    if as_json:
+        typer.echo(json.dumps(found["rows"], indent=1))
+        return
+    rows = [tuple(row.values()) for row in found["rows"]]
+    _print(tuple(name.replace("_", " ") for name in found["rows"][0]), rows)
+    tried = ", ".join(f"{package} {version}" for package, version in found["versions"].items())
+    typer.echo(
+        f"Tried on tiny random models with {tried}. Registered by other packages: {_foreign() or 'none'}."
+    )
+
+
+def _foreign() -> str:
+    from sft_probe.registry import available
+
+    return ", ".join(available("architectures"))
 
 
 def _components(kind: Any) -> list[tuple[str, Any]]:

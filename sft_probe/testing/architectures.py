@@ -32,7 +32,7 @@ from sft_probe.testing.tiny import tiny_benchmarks, tiny_data
 
 TOLERANCE = 1e-5  # nats, or units of a state, beside the same share of the number
 BATTERY: dict[str, dict[str, object]] = {
-    "task_alignment": {},
+    "task_alignment": {"max_new_tokens": 6},
     "format_adherence": {"max_new_tokens": 6},
     "forgetting": {"tasks": ("tiny_choice", "tiny_generate"), "limit": 3},
     "representation_drift": {"dataset": "text"},
