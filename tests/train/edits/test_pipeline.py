@@ -38,5 +38,3 @@ def test_an_edit_that_does_not_fit_the_data_is_named() -> None:
     data = type(sets)({**sets, "train": sets["text"]})
     with pytest.raises(SpecError, match=r"field 'edits\.label_noise'.*closed set"):
         edit_training([make_edit("label_noise", {})], data, blind, 0)
-
-
