@@ -16,6 +16,7 @@ from torch import nn
 
 from sft_probe.errors import ModelError
 from sft_probe.models.digest import weights_digest
+from sft_probe.models.sharing import own_weights, shared_copy, without_adapters
 from sft_probe.study.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -89,17 +90,31 @@ def fresh_copy(loaded: LoadedModel) -> nn.Module:
     return trainable.requires_grad_(True).train()
 
 
-def shared_copy(model: nn.Module) -> nn.Module:
-    """Another model object over the same weights in memory, for adapters or for a passing change.
+def trainable_copy(loaded: LoadedModel) -> nn.Module:
+    """Like `fresh_copy`, but over the base's own weights in memory.
 
-    Modules, hooks and configuration are its own. So are its parameters, but not their storage: whoever
-    writes to the weights of one in place writes to those of the other.
+    Before it is trained, `own_weights` must give it storage of its own for what is trained.
     """
-    memo: dict[int, Any] = {
-        id(weight): nn.Parameter(weight.detach(), requires_grad=weight.requires_grad)
-        for weight in model.parameters()
-    }
-    return copy.deepcopy(model, memo | {id(buffer): buffer.detach() for buffer in model.buffers()})
+    return shared_copy(loaded.model).requires_grad_(True).train()
+
+
+def base_inside(
+    adapted: nn.Module, tokenizer: PreTrainedTokenizerBase, *, path: str, digest: str = ""
+) -> LoadedModel:
+    """The base that a peft model was made from, without a second copy of its weights.
+
+    digest: of the pristine base, if known. The peft model stays as it is; it may be trained on, as long as
+    only its adapters are.  Raises: ModelError if the weights under the adapters are no longer the base's.
+    """
+    model: Any = without_adapters(adapted)
+    loaded = pristine(model, tokenizer, path=path, device=next(model.parameters()).device)
+    if digest and loaded.digest != digest:
+        raise ModelError(
+            "the weights under the adapters are not those of the base.",
+            file=path,
+            remedy="Load the base from where it was trained from.",
+        )
+    return loaded
 
 
 def load_tuned(path: str | Path, base: LoadedModel, *, trust_remote_code: bool = False) -> nn.Module:
@@ -193,13 +208,21 @@ def _no_progress_bar() -> Iterator[None]:
 
 def _load_adapter(path: str, base: LoadedModel) -> nn.Module:
     from peft import PeftModel
+    from safetensors import safe_open
 
     if not (Path(path) / "adapter_model.safetensors").is_file():
         raise ModelError("the adapter folder holds no adapter_model.safetensors.", file=path)
     try:
-        adapted: nn.Module = PeftModel.from_pretrained(fresh_copy(base), path)
+        with safe_open(Path(path) / "adapter_model.safetensors", framework="pt") as weights:
+            names = list(weights.keys())
+        # An adapter may bring biases or embeddings of its own, which peft writes in place.
+        stored = [name.replace(".base_layer.", ".") for name in names]
+        inside: Any = own_weights(shared_copy(base.model), base.model, named=stored)
+        adapted: nn.Module = PeftModel.from_pretrained(inside, path)
     except Exception as error:  # peft raises ValueError, KeyError, RuntimeError, ... here
         raise _not_loaded("adapter", path, error) from error
+    if weights_digest(base.model) != base.digest:
+        raise ModelError("loading this adapter wrote into the weights of the base.", file=path)
     return adapted
 
 

@@ -13,7 +13,8 @@ from torch import nn
 
 from sft_probe.data.examples import DataSets
 from sft_probe.models.anatomy import context_length
-from sft_probe.models.load import LoadedModel, shared_copy
+from sft_probe.models.load import LoadedModel
+from sft_probe.models.sharing import shared_copy
 from sft_probe.observe.answering import Answerer, Answers, Prompt
 from sft_probe.observe.cache import BaseCache
 from sft_probe.observe.divergence import BaseLogits, DivergenceReader

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, cast
 
 from sft_probe.data.chat import to_trl_row
 from sft_probe.data.mix import mix_replay
-from sft_probe.errors import SpecError, nearest
-from sft_probe.models.load import LoadedModel, fresh_copy
+from sft_probe.errors import ModelError, SpecError, nearest
+from sft_probe.models.digest import weights_digest
+from sft_probe.models.load import LoadedModel, trainable_copy
+from sft_probe.models.sharing import own_weights
 from sft_probe.registry import load
 from sft_probe.study.spec import ArmSpec, TrainingSpec
 
@@ -56,7 +58,8 @@ def run_sft(
     scratch: Path,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> TrainedArm:
-    """Fine-tune a fresh copy of `base` through TRL's `SFTTrainer`. The base itself is never touched.
+    """Fine-tune a copy of `base` through TRL's `SFTTrainer`. Weights that stay frozen are the base's own in
+    memory, and it is checked afterwards that the base is what it was.
 
     data: must hold "train", and the replay set if the arm has one. scratch: folder for the trainer's files.
     """
@@ -64,7 +67,7 @@ def run_sft(
     from trl.trainer.sft_trainer import SFTTrainer
 
     set_seed(run.seed)  # adapters draw their first weights before the trainer seeds itself
-    model = make_method(run.arm).adapt(fresh_copy(base))
+    model = own_weights(make_method(run.arm).adapt(trainable_copy(base)), base.model)
     rows = training_rows(run, base, data)
     with _untold():
         trainer = SFTTrainer(
@@ -76,6 +79,8 @@ def run_sft(
         )
     trainer.remove_callback(PrinterCallback)  # what it would print, the host keeps in the run's log
     result = trainer.train()
+    if weights_digest(base.model) != base.digest:
+        raise ModelError(f"method '{run.arm.method}' wrote into frozen weights, which are the base's own.")
     return TrainedArm(
         model=cast("PreTrainedModel | PeftModel", trainer.model),
         trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),

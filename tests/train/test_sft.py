@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+from torch import nn
+
 from sft_probe.data.examples import Dataset, DataSets
+from sft_probe.errors import ModelError
 from sft_probe.study.spec import ArmSpec, RegulariserSpec, ReplaySpec, TrainingSpec
 from sft_probe.testing.tiny import tiny_base, tiny_data
+from sft_probe.train.methods import Lora
 from sft_probe.train.sft import ArmRun, run_sft, training_rows
 
 
@@ -36,3 +42,18 @@ def test_two_runs_with_one_seed_learn_the_same_and_another_seed_does_not(tmp_pat
         return run_sft(run, tiny_base(), data(), tmp_path / folder).metrics["train_loss"]
 
     assert loss(1, "a") == loss(1, "b") != loss(2, "c")
+
+
+def test_a_method_that_writes_into_frozen_weights_is_found_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Careless(Lora):
+        def adapt(self, model: nn.Module) -> nn.Module:
+            next(model.parameters()).data.mul_(1.01)
+            return super().adapt(model)
+
+    monkeypatch.setattr("sft_probe.train.sft.load", lambda *_: Careless)
+    run = ArmRun(arm=ArmSpec(method="lora"), training=TrainingSpec(max_steps=1), seed=0)
+    with pytest.raises(ModelError, match="'lora' wrote into frozen weights"):
+        run_sft(run, tiny_base(), data(), tmp_path)

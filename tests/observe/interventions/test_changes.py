@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from sft_probe.models.load import fresh_copy, shared_copy
+from sft_probe.models.load import fresh_copy
+from sft_probe.models.sharing import shared_copy
 from sft_probe.observe.interventions import Ablate, Add, Direction, Graft, Interpolate, Quantise
 from sft_probe.observe.interventions.changes import intervene
 from sft_probe.observe.interventions.values import PARTS
