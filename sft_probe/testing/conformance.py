@@ -18,7 +18,7 @@ from sft_probe.models.digest import weights_digest
 from sft_probe.models.load import LoadedModel
 from sft_probe.observe.lending import HOOKS
 from sft_probe.observe.observer import Observer
-from sft_probe.probes.base import Probe
+from sft_probe.probes.base import Deriving, Probe
 from sft_probe.schema import Item, Measurement, Measurements
 
 
@@ -32,11 +32,14 @@ def check_probe(
 ) -> Measurements:
     """Check a probe on a model and its base; returns what it measured, for further checks by the caller.
 
+    data: the study's; what the probe derives from them is added, and must be the same each time.
+
     The probe is a frozen value that describes itself; the same input gives the same rows; weights, hooks,
     modes and random state are untouched; every row is valid; a model that is its base can be measured.
-    Raises: AssertionError with the rule that is broken.
+    Raises: AssertionError with the rule that is broken, NotApplicable if the data do not suit the probe.
     """
     check_declaration(probe)
+    data = with_derived(probe, data)
     before = fingerprint(model), fingerprint(base.model), _random_state()
     needs = probe.needs()
 
@@ -54,6 +57,18 @@ def check_probe(
         check_rows(measured.rows)
         check_items(measured.items)
     return first
+
+
+def with_derived(probe: Probe, data: DataSets) -> DataSets:
+    """The data with what the probe derives from them. Raises: NotApplicable, AssertionError."""
+    if not isinstance(probe, Deriving):
+        return data
+    first, again = dict(probe.derive(data)), dict(probe.derive(data))
+    assert first == again, "the same data gave other derived rows"
+    for name, derived in first.items():
+        assert name.startswith(f"{probe.name}."), f"derived data are called {probe.name}.<something>: {name}"
+        assert derived.name == name, f"{name} calls itself {derived.name}"
+    return DataSets({**data, **first})
 
 
 def check_declaration(probe: Probe) -> None:

@@ -150,21 +150,16 @@ def tiny_lora(
 
 
 def tiny_data(n: int = 12) -> DataSets:
-    """`test`: closed chat questions with choices, strata and clusters. `text`, `generic`: plain sentences."""
+    """`test`: closed chat questions with choices, strata and clusters; `train`: 48 of them, put otherwise.
+    `text`, `generic`: plain sentences."""
     rows = _sentences()[:n]
-    chat = tuple(
-        Example(
-            id=f"q{i}",
-            messages=(Message("user", f"Where is the {animal}?"),),
-            target=place,
-            choices=tuple(PLACES[:4]) if place in PLACES[:4] else (place, *PLACES[:3]),
-            stratum=("even", "odd")[i % 2],
-            cluster=animal,
-        )
-        for i, (_, animal, place) in enumerate(rows)
-    )
     text = tuple(Example(id=f"t{i}", target=sentence) for i, (sentence, _, _) in enumerate(rows))
-    rows_by_name = {"test": chat, "text": text, "generic": text}
+    rows_by_name = {
+        "train": _chat("r", "Tell me where the {} is.", _sentences()),
+        "test": _chat("q", "Where is the {}?", rows),
+        "text": text,
+        "generic": text,
+    }
     return DataSets({name: Dataset(name, examples, "tiny") for name, examples in rows_by_name.items()})
 
 
@@ -202,6 +197,20 @@ def tiny_benchmarks(folder: Path) -> Path:
         text = yaml.safe_dump({"task": name, **common, **own}, sort_keys=False)
         (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
     return folder
+
+
+def _chat(prefix: str, question: str, rows: list[tuple[str, str, str]]) -> tuple[Example, ...]:
+    return tuple(
+        Example(
+            id=f"{prefix}{i}",
+            messages=(Message("user", question.format(animal)),),
+            target=place,
+            choices=tuple(PLACES[:4]) if place in PLACES[:4] else (place, *PLACES[:3]),
+            stratum=("even", "odd")[i % 2],
+            cluster=animal,
+        )
+        for i, (_, animal, place) in enumerate(rows)
+    )
 
 
 def _sentences() -> list[tuple[str, str, str]]:

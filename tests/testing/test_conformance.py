@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
+from sft_probe.data.examples import Dataset, DataSets
 from sft_probe.observe.needs import Need, Scores
 from sft_probe.observe.observations import Observed
-from sft_probe.probes.base import About
+from sft_probe.probes.base import About, Probe
 from sft_probe.schema import NAN, Item, Measurement, Measurements
 from sft_probe.testing.conformance import check_items, check_probe, check_rows
 from sft_probe.testing.tiny import tiny_base, tiny_data, tiny_tuned
@@ -52,6 +53,24 @@ class Meddling(Sound):
         return super().measure(seen, base)
 
 
+@dataclass(frozen=True, kw_only=True)
+class WithData(Sound):
+    source: str = "test"
+    called: str = "sound.rows"
+
+    def derive(self, data: DataSets) -> dict[str, Dataset]:
+        return {self.called: Dataset(self.called, data[self.source].examples)}
+
+    def needs(self) -> tuple[Need, ...]:
+        return Scores(dataset=self.called), Scores(dataset="test")
+
+
+class Moody(WithData):
+    def derive(self, data: DataSets) -> dict[str, Dataset]:
+        order = torch.randperm(len(data["test"])).tolist()
+        return {self.called: Dataset(self.called, tuple(data["test"].examples[i] for i in order))}
+
+
 @dataclass
 class Changeable:
     name: ClassVar[str] = "changeable"
@@ -60,14 +79,21 @@ class Changeable:
     measure = Sound.measure
 
 
-def test_a_sound_probe_passes() -> None:
-    rows = check_probe(Sound(), tiny_tuned(BASE), BASE, DATA).rows
+@pytest.mark.parametrize("probe", [Sound(), WithData()])
+def test_a_sound_probe_passes(probe: Probe) -> None:
+    rows = check_probe(probe, tiny_tuned(BASE), BASE, DATA).rows
     assert len(rows) == 1
 
 
 @pytest.mark.parametrize(
     ("probe", "rule"),
-    [(Drawing(), "other rows"), (Meddling(), "base was changed"), (Changeable(), "frozen")],
+    [
+        (Drawing(), "other rows"),
+        (Meddling(), "base was changed"),
+        (Changeable(), "frozen"),
+        (Moody(), "other derived rows"),
+        (WithData(called="rows"), "derived data are called"),
+    ],
 )
 def test_an_unsound_probe_is_caught(probe: Any, rule: str) -> None:
     with pytest.raises(AssertionError, match=rule):
