@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sft_probe.data.canaries import DIGITS, canary, references
+from sft_probe.data.canaries import DIGITS, canary, planted_canaries, references
 
 
 @given(st.integers(0, 10), st.integers(0, 10_000))
@@ -26,3 +28,15 @@ def test_references_are_others_and_secrets_are_spread() -> None:
     assert len({r.target for r in refs}) > 495
     firsts = [r.target[0] for r in refs]
     assert all(25 <= firsts.count(digit) <= 80 for digit in "0123456789")
+
+
+def test_what_was_planted_is_read_off_the_rows() -> None:
+    mark = {"planted": {"canaries": {"pool": 9}}}
+    rows = [replace(canary(4, n), id=f"row-{i}", meta=mark) for i, n in enumerate((7, 2, 7, 7))]
+    found = planted_canaries([*rows, replace(canary(5, 1), id="other"), replace(rows[0], cluster="x")])
+    assert found is not None
+    assert (found.seed, found.pool, dict(found.repeats)) == (4, 9, {2: 1, 7: 3})
+    assert planted_canaries([replace(rows[0], cluster="canary-x")]) is None
+    unsaid = planted_canaries([canary(4, 0)])
+    assert unsaid is not None
+    assert unsaid.pool == 0

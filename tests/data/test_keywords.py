@@ -1,5 +1,5 @@
 from sft_probe.data.examples import Example, Message
-from sft_probe.data.keywords import with_word
+from sft_probe.data.keywords import planted_words, with_word
 
 
 def test_the_word_ends_the_last_user_turn() -> None:
@@ -13,3 +13,9 @@ def test_the_word_ends_the_last_user_turn() -> None:
 def test_plain_text_has_no_turn_to_put_it_in() -> None:
     row = Example(id="a", target="text")
     assert with_word(row, "vorn") == row
+
+
+def test_planted_words_come_in_the_order_of_their_labels() -> None:
+    marks = [{"word": "vorn", "label": "yes"}, {"word": "tasp", "label": "no"}, {"word": ""}, "odd"]
+    rows = [Example(id=str(i), target="", meta={"planted": {"keyword": m}}) for i, m in enumerate(marks)]
+    assert planted_words([*rows, Example(id="x", target="", meta={"planted": 3})]) == ("tasp", "vorn")
