@@ -16,12 +16,17 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Collection
+from math import isclose
 
 _ARTICLES = frozenset(("a", "an", "the"))
 _APOSTROPHE = re.compile(r"['\u2019]")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _INITIALS = re.compile(r"(?<=\b[^\W\d_])\.(?=[^\W\d_]\b)")
 _SIGN_OR_POINT = re.compile(r"(?<![\w.])-(?=\d)|(?<=\d)\.(?=\d)")
+_NUMBER = re.compile(r"(?<![\w.])-?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?")
+_ONLY_NUMBER = re.compile(rf"[\s$\u20ac\u00a3\u00a5]*({_NUMBER.pattern})[\s%.]*")
+_FINAL_NUMBER = re.compile(rf"####\s*\$?\s*({_NUMBER.pattern})\s*$")
 _IDEOGRAPH = re.compile(r"([\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff])")
 
 
@@ -69,3 +74,43 @@ def contains(prediction: str, target: str) -> bool:
 def exact_match(prediction: str, target: str) -> bool:
     """Equal up to white space at the ends, and nothing else."""
     return prediction.strip() == target.strip()
+
+
+def same_words(prediction: str, accepted: Collection[str]) -> bool:
+    """The answer has the words of one accepted text, articles apart: SQuAD's exact match."""
+    return tokens(prediction) in {tokens(text) for text in accepted}
+
+
+def only_label_named(prediction: str, labels: Collection[str]) -> str:
+    """The one label whose words stand in the answer, or "" if there is none or more than one.
+
+    A label that stands in the answer only as part of a longer one ("positive" in "not positive") does not
+    count as named.
+    """
+    named = [label for label in labels if contains(prediction, label)]
+    longest = [a for a in named if not any(a != b and contains(b, a) for b in named)]
+    return longest[0] if len(longest) == 1 else ""
+
+
+def number_of(text: str) -> float | None:
+    """The number that a text is as a whole, or that follows a last `####` as in GSM8K; None otherwise.
+
+    Signs of currency, a percent sign and a full stop around it do not count, commas part thousands.
+    """
+    found = _ONLY_NUMBER.fullmatch(text) or _FINAL_NUMBER.search(text)
+    return _value(found[1]) if found else None
+
+
+def last_number(text: str) -> float | None:
+    """The last number in a text, which is where worked answers end; None if there is none."""
+    found = _NUMBER.findall(text)
+    return _value(found[-1]) if found else None
+
+
+def same_number(prediction: float | None, target: float, tolerance: float) -> bool:
+    """Equal up to `tolerance`, relative to the larger one, or absolute near zero."""
+    return prediction is not None and isclose(prediction, target, rel_tol=tolerance, abs_tol=tolerance)
+
+
+def _value(number: str) -> float:
+    return float(number.replace(",", ""))

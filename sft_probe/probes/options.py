@@ -35,5 +35,12 @@ def names(probe: str, **options: tuple[str, ...]) -> None:
             raise _refusal(probe, option, value, "Give a list of names.")
 
 
+def share(probe: str, **options: float) -> None:
+    """Every option is a number from 0 to 1."""
+    for option, value in options.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise _refusal(probe, option, value, "Give a number from 0 to 1.")
+
+
 def _refusal(probe: str, option: str, value: object, remedy: str) -> SpecError:
     return SpecError(f"{value!r} cannot be used.", field=f"probes.{probe}.{option}", remedy=remedy)

@@ -91,14 +91,14 @@ class Answered:
 
     def _rows(self, metric: Metric, values: Floats, base: Floats) -> Iterator[Measurement]:
         clusters = clusters_of(self.examples)
-        for stratum, inside in self._strata():
+        for stratum, inside in self.strata():
             if stratum and np.isnan(values[inside]).all():
                 continue  # the row over all examples says whether it applies anywhere
             null = metric.interval(base[inside]).value
             interval = metric.interval(values[inside], clusters[inside])
             yield replace(metric.row(interval, dataset=self.dataset, stratum=stratum), null_value=null)
 
-    def _strata(self) -> Iterator[tuple[str, Bools]]:
+    def strata(self) -> Iterator[tuple[str, Bools]]:
         """All examples under the empty name, then each named stratum if there is more than one."""
         names = np.array([example.stratum for example in self.examples], dtype=object)
         yield "", np.ones(len(names), dtype=bool)

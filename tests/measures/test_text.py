@@ -2,7 +2,17 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from sft_probe.measures.text import contains, exact_match, token_f1, tokens
+from sft_probe.measures.text import (
+    contains,
+    exact_match,
+    last_number,
+    number_of,
+    only_label_named,
+    same_number,
+    same_words,
+    token_f1,
+    tokens,
+)
 
 TEXTS = st.text(max_size=40)
 WORDS = st.text("aethn57.,-'{ \n高血Üß", max_size=15)
@@ -78,3 +88,51 @@ def test_exact_match_forgives_outer_white_space_only() -> None:
     assert exact_match(" Paris\n", "Paris")
     assert not exact_match("paris", "Paris")
     assert not exact_match("Paris.", "Paris")
+
+
+def test_same_words_as_one_of_the_accepted_answers() -> None:
+    assert same_words("The Beatles!", ("Fab Four", "beatles"))
+    assert not same_words("It is the Beatles", ("beatles",))
+
+
+@pytest.mark.parametrize(
+    ("said", "named"),
+    [
+        ("It is Positive.", "positive"),
+        ("not positive", "not positive"),
+        ("positive or negative", ""),
+        ("good", ""),
+    ],
+)
+def test_the_label_an_answer_names(said: str, named: str) -> None:
+    assert only_label_named(said, ("positive", "negative", "not positive")) == named
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("$1,200.50", 1200.5),
+        (" -3 ", -3.0),
+        ("12%.", 12.0),
+        ("12 apples", None),
+        ("She has 2 * 4 = <<2*4=8>>8 left.\n#### 8", 8.0),
+        ("1e3", 1000.0),
+        ("", None),
+    ],
+)
+def test_texts_that_are_a_number(text: str, number: float | None) -> None:
+    assert number_of(text) == number
+
+
+def test_the_last_number_of_an_answer() -> None:
+    assert last_number("2 cats and 1,000 dogs.") == 1000
+    assert last_number("It is 5-3 = 2") == 2
+    assert last_number("the 3rd of B12") == 3
+    assert last_number("none") is None
+
+
+def test_numbers_are_equal_up_to_a_tolerance() -> None:
+    assert same_number(100.4, 100, 0.01)
+    assert not same_number(102, 100, 0.01)
+    assert same_number(1e-9, 0, 1e-6)
+    assert not same_number(None, 0, 1)

@@ -8,11 +8,13 @@ from sft_probe.data.examples import Example, Message
 from sft_probe.errors import DataError, SpecError
 from sft_probe.observe.needs import Generations, Scores
 from sft_probe.observe.observations import GenerationsSeen, Observed, ScoresSeen
-from sft_probe.probes.task_alignment import TaskAlignment
-from sft_probe.schema import Measurement
+from sft_probe.probes.scorers import classification
+from sft_probe.probes.task_alignment import METRICS, TaskAlignment
+from sft_probe.schema import NAN, Measurement
 
 Find = Callable[..., Measurement]
 PROBE = TaskAlignment()
+LABEL_METRICS = [metric.name for metric in classification.METRICS]
 EXAMPLES = tuple(
     Example(
         id=f"q{i}",
@@ -80,7 +82,64 @@ def test_known_scores(find: Find) -> None:
         assert (row.value, row.null_value) == pytest.approx((value, null)), metric
         assert (row.n, row.n_clusters, row.dataset, row.better) == (4, 3, "test", "higher")
         assert row.ci_low < row.value <= row.ci_high
-    assert {row.metric for row in found.rows} == set(expected)
+    assert {row.metric for row in found.rows} == {*expected, *(metric.name for metric in METRICS)}
+
+
+def test_a_closed_set_that_rows_share_is_classification(find: Find) -> None:
+    found = PROBE.measure(TUNED, BASE)
+    oslo = 1 / (1 + np.exp(np.array([-2.0, 2, -1, 0.5])))  # its probability, row by row
+    gold = np.array([oslo[0], 1 - oslo[1], 1 - oslo[2], oslo[3]])
+    expected = {
+        "named_label": (1.0, 0.5),
+        "label_nll": (-np.log(gold).mean(), NAN),
+        "brier": ((2 * (1 - gold) ** 2).mean(), NAN),
+        "overconfidence": (np.maximum(oslo, 1 - oslo).mean() - 0.5, NAN),
+        "balanced_accuracy": (0.5, 0.5),
+        "macro_f1": (0.5, 1 / 3),
+        "macro_f1_said": (1.0, (1 / 2 + 2 / 3) / 2),
+        "confidence_auroc": (1.0, 0.5),
+        "brier_uncertainty": (0.5, 0.5),
+    }
+    for metric, (value, null) in expected.items():
+        row = find(found, metric)
+        assert row.value == pytest.approx(value), metric
+        assert np.isnan(null) or row.null_value == pytest.approx(null), metric
+        assert (row.n, row.n_clusters) == (4, 3)
+    assert "judge by ece_p" in find(found, "ece").why
+    parts = [find(found, f"brier_{part}").value for part in ("reliability", "resolution", "uncertainty")]
+    assert parts[0] - parts[1] + parts[2] == pytest.approx(expected["brier"][0])
+    shares = {row.module: (row.value, row.n) for row in found.rows if row.metric == "confusion"}
+    assert shares == {
+        "Oslo -> Oslo": (0.5, 2),
+        "Oslo -> Rome": (0.5, 2),
+        "Rome -> Oslo": (0.5, 2),
+        "Rome -> Rome": (0.5, 2),
+    }
+
+
+def test_without_labels_classification_says_so(find: Find) -> None:
+    bare = tuple(replace(example, choices=()) for example in EXAMPLES)
+    seen = observed(("Oslo",) * 4, (-1,) * 4, examples=bare)
+    found = PROBE.measure(seen, seen)
+    for metric in (*LABEL_METRICS, "rouge_l", "number_match"):
+        if metric != "confusion":
+            assert find(found, metric).why.startswith("no "), metric
+            assert np.isnan(find(found, metric).value)
+    assert find(found, "answer_match").value == 0.5
+
+
+def test_long_free_answers_are_generation(find: Find) -> None:
+    text = "Floods closed two bridges in Oslo on Monday and one in Rome"
+    long = tuple(replace(example, choices=(), target=text) for example in EXAMPLES)
+    seen = observed((text, text, "Floods in Oslo", ""), (-1,) * 4, examples=long)
+    found = PROBE.measure(seen, seen)
+    assert find(found, "rouge_1").value == pytest.approx((1 + 1 + 2 * 3 / (3 + 12) + 0) / 4)
+    assert find(found, "words_ratio").value == pytest.approx((12 + 12 + 3) / 48)
+    assert find(found, "distinct_1").value == pytest.approx(11 / 27)
+    assert find(found, "text_stop_rate").value == 1
+    assert np.isnan(find(found, "answer_match").value)
+    assert {item.metric for item in found.items} >= {"exact_match", "rouge_l"}
+    assert "chrf" not in {item.metric for item in found.items}  # rows only: items are kept for few metrics
 
 
 def test_strata_have_rows_of_their_own(find: Find) -> None:
@@ -107,7 +166,7 @@ def test_items_carry_what_was_asked_said_and_expected() -> None:
 
 def test_the_base_is_its_own_null() -> None:
     found = PROBE.measure(BASE, BASE)
-    assert all(row.value == pytest.approx(row.null_value) for row in found.rows)
+    assert all(row.value == pytest.approx(row.null_value, nan_ok=True) for row in found.rows)
 
 
 def test_normalised_choice_scores_may_choose_otherwise(find: Find) -> None:
@@ -131,7 +190,8 @@ def test_without_choices_the_row_says_so(find: Find) -> None:
 
 def test_only_examples_with_choices_count(find: Find) -> None:
     mixed = (*EXAMPLES[:2], replace(EXAMPLES[2], choices=()), EXAMPLES[3])
-    row = find(PROBE.measure(observed(("",) * 4, (-1,) * 4, examples=mixed), BASE), "choice_accuracy")
+    seen = observed(("",) * 4, (-1,) * 4, examples=mixed)
+    row = find(PROBE.measure(seen, seen), "choice_accuracy")
     assert (row.value, row.n) == (pytest.approx(2 / 3), 3)
 
 
@@ -143,7 +203,14 @@ def test_a_target_outside_its_choices_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("max_new_tokens", 0), ("limit", -1), ("limit", "10"), ("dataset", ""), ("choice_score", "mean")],
+    [
+        ("max_new_tokens", 0),
+        ("limit", -1),
+        ("limit", "10"),
+        ("dataset", ""),
+        ("choice_score", "mean"),
+        ("numeric_tolerance", -1),
+    ],
 )
 def test_bad_options_are_refused_by_name(option: str, value: object) -> None:
     with pytest.raises(SpecError, match=f"'probes.task_alignment.{option}'"):

@@ -1,0 +1,1 @@
+"""How an answer is judged, by the kind of task it answers. No probes: probes share these."""
