@@ -30,7 +30,7 @@ from sft_probe.observe.needs import (
 )
 
 Forced = Scores | TokenLogprobs | TokenDivergence | States | StateLikeness
-Answering = Generations | TokenDivergence
+Answering = Generations | TokenDivergence | TokenLogprobs
 
 
 class Decoding(NamedTuple):
@@ -64,21 +64,20 @@ def by_changes(needs: Iterable[Need]) -> dict[tuple[ModelIntervention, ...], lis
 
 def forces(need: Need) -> TypeGuard[Forced]:
     """Whether a need is seen on text that is known before the model is asked."""
-    known = not isinstance(need, TokenDivergence) or need.contexts != "tuned"
-    return isinstance(need, Forced) and known
+    return isinstance(need, Forced) and getattr(need, "contexts", "gold") != "tuned"
 
 
 def by_asking(needs: Iterable[Need]) -> dict[Asking, list[Answering]]:
     """Needs that let the model answer."""
     groups: dict[Asking, list[Answering]] = defaultdict(list)
     for need in needs:
-        if isinstance(need, Generations | TokenDivergence) and not forces(need):
+        if isinstance(need, Answering) and not forces(need):
             groups[asking(need)].append(need)
     return groups
 
 
 def asking(need: Answering) -> Asking:
-    """What must be asked for a need; greedily for a divergence."""
+    """What must be asked for a need; greedily where the answer is forced afterwards."""
     if isinstance(need, Generations):
         decoding = Decoding(*(getattr(need, name) for name in Decoding._fields))
     else:

@@ -28,11 +28,19 @@ class Scores:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenLogprobs:
-    """Log-probability, rank and entropy at every token of each example's target, given its messages."""
+    """Log-probability, rank and entropy at every token of an answer to each example, given its messages.
+
+    contexts: whose answer, as in `TokenDivergence`.
+    """
 
     dataset: str
+    contexts: Contexts = "gold"
+    max_new_tokens: int = 48
     limit: int | None = None
     under: tuple[Intervention, ...] = ()
+
+    def __post_init__(self) -> None:
+        _at_least_one(max_new_tokens=self.max_new_tokens)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,15 +44,16 @@ class ScoresSeen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenLogprobsSeen:
-    """`TokenLogprobs`: one entry per target token, t tokens over n examples. In nats, fp32 softmax."""
+    """`TokenLogprobs`: one entry per answer token, t tokens over n examples. In nats, fp32 softmax."""
 
     examples: tuple[Example, ...]
     example: Ints  # (t,) index into examples
-    position: Ints  # (t,) 0 is the first target token
+    position: Ints  # (t,) 0 is the first answer token
     token: tuple[str, ...]  # (t,) as text; special tokens by their name
     logprob: Floats  # (t,)
     rank: Ints  # (t,) 1 + number of tokens that are more likely
     entropy: Floats  # (t,) of the distribution from which the token is predicted
+    contexts: Contexts = "gold"  # whose answers were forced: the expected ones, the model's or the base's
     n_truncated: int = 0  # examples cut to fit the model's context
 
 

@@ -15,11 +15,13 @@ from sft_probe.data.examples import DataSets
 from sft_probe.models.anatomy import context_length
 from sft_probe.models.load import LoadedModel
 from sft_probe.models.sharing import shared_copy
-from sft_probe.observe.answering import Answerer, Answers, Prompt
+from sft_probe.observe.answering import Answerer, Prompt
 from sft_probe.observe.cache import BaseCache
 from sft_probe.observe.divergence import BaseLogits, DivergenceReader
 from sft_probe.observe.forward import can_branch
 from sft_probe.observe.grouping import (
+    Answering,
+    Asking,
     Decoding,
     Forced,
     asking,
@@ -48,13 +50,7 @@ from sft_probe.observe.needs import (
     Weights,
     data_of,
 )
-from sft_probe.observe.observations import (
-    GenerationsSeen,
-    Observation,
-    Observed,
-    ScoresSeen,
-    TokenDivergenceSeen,
-)
+from sft_probe.observe.observations import Observation, Observed, ScoresSeen
 from sft_probe.observe.passages import Budget
 from sft_probe.observe.rendering import Rendering
 from sft_probe.observe.scoring import Question, Reader, ScoreReader, TokenScores, read_passages
@@ -172,8 +168,7 @@ class Observer:
         if forced := [need for need in needs if forces(need)]:
             seen |= self._forced(model, forced)
         for asked, answering in by_asking(needs).items():
-            answers = self._answerer.answer(model, asked, widest(answering))
-            seen |= {need: self._judge(model, need, answers) for need in answering}
+            seen |= self._answered(model, asked, answering)
         for need in needs:
             if isinstance(need, Weights):
                 seen[need] = weights_seen(model, self.base.model)
@@ -194,7 +189,7 @@ class Observer:
 
     def _questions(self, model: nn.Module, need: Forced) -> tuple[list[Question], int]:
         """What is read for a need, and how many of it were cut."""
-        if isinstance(need, TokenDivergence) and need.contexts == "base":
+        if isinstance(need, TokenDivergence | TokenLogprobs) and need.contexts == "base":
             answers = self._answerer.answer(self.base.model, asking(need), need.limit)
             return answers.questions(len(answers.prompts)), sum(answers.truncated)
         wording, context = split(need.under)[0], context_length(model)
@@ -211,8 +206,10 @@ class Observer:
         if isinstance(need, StateLikeness):
             return LikenessReader(examples, need, self._base_states)
         if isinstance(need, TokenLogprobs):
-            return LogprobReader(examples)
-        return DivergenceReader(examples, self._base_logits, need.contexts)
+            return LogprobReader(examples, need.contexts)
+        passing = need.contexts == "tuned"  # such text does not come back at the next look
+        base = BaseLogits(self.base.model, self.budget, room=0) if passing else self._base_logits
+        return DivergenceReader(examples, base, need.contexts)
 
     def _result(self, model: nn.Module, need: Forced, reader: Reader, n_cut: int) -> Observation:
         if isinstance(reader, ScoreReader):
@@ -237,17 +234,25 @@ class Observer:
             n_truncated=n_cut,
         )
 
-    def _judge(
-        self, model: nn.Module, need: Generations | TokenDivergence, answers: Answers
-    ) -> GenerationsSeen | TokenDivergenceSeen:
-        """What a need wants to know of the model's answers."""
-        examples = self._rendering.examples(need.dataset, need.limit)
-        if isinstance(need, Generations):
-            return self._answerer.seen(asking(need), answers, examples)
-        reader = DivergenceReader(examples, BaseLogits(self.base.model, self.budget, room=0), need.contexts)
-        trunks = [question.trunk for question in answers.questions(len(examples))]
-        read_passages(model, [(reader, trunks)], self.budget)
-        return reader.result(self.base.tokenizer)
+    def _answered(
+        self, model: nn.Module, asked: Asking, needs: Sequence[Answering]
+    ) -> dict[Need, Observation]:
+        """The model's answers for needs that ask alike, and what it says of them once they are forced."""
+        answers = self._answerer.answer(model, asked, widest(needs))
+        rows = {need: self._rendering.examples(need.dataset, need.limit) for need in needs}
+        readers = {need: self._reader(model, need, ()) for need in needs if not isinstance(need, Generations)}
+        wanted = [
+            (reader, [question.trunk for question in answers.questions(len(rows[need]))])
+            for need, reader in readers.items()
+        ]
+        read_passages(model, wanted, self.budget)
+        seen: dict[Need, Observation] = {}
+        for need, examples in rows.items():
+            if isinstance(need, Generations):
+                seen[need] = self._answerer.seen(asked, answers, examples)
+            else:
+                seen[need] = self._result(model, need, readers[need], sum(answers.truncated[: len(examples)]))
+        return seen
 
     @property
     def _answerer(self) -> Answerer:

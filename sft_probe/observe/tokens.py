@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from sft_probe.data.examples import Example
 from sft_probe.measures.divergence import entropy, log_probs, rank_of
 from sft_probe.observe.forward import Logits
+from sft_probe.observe.needs import Contexts
 from sft_probe.observe.observations import TokenLogprobsSeen
 from sft_probe.observe.passages import Batch
 
@@ -60,6 +61,7 @@ class LogprobReader:
     """Log-probability, rank and entropy at every predicted token of the passages of examples."""
 
     examples: Sequence[Example]
+    contexts: Contexts
     keeps_cache: bool = field(init=False, default=False)
     _table: TokenTable = field(init=False, default_factory=TokenTable)
 
@@ -76,7 +78,9 @@ class LogprobReader:
     def result(self, tokenizer: Any, n_truncated: int) -> TokenLogprobsSeen:
         """One entry per predicted token, example by example."""
         columns = self._table.columns(tokenizer)
-        return TokenLogprobsSeen(examples=tuple(self.examples), n_truncated=n_truncated, **columns)
+        return TokenLogprobsSeen(
+            examples=tuple(self.examples), contexts=self.contexts, n_truncated=n_truncated, **columns
+        )
 
 
 def _judge(logits: Tensor, tokens: Tensor) -> dict[str, Tensor]:

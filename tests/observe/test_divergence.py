@@ -77,8 +77,15 @@ def test_the_base_does_not_diverge_from_itself(contexts: str) -> None:
     np.testing.assert_array_equal(seen.entropy_tuned, seen.entropy_base)
 
 
-def test_remembered_base_logits_change_nothing() -> None:
-    need, observer = TokenDivergence(dataset="test"), Observer(BASE, DATA)
-    first, second = (observer.look(TUNED, [need])[need] for _ in range(2))
+@pytest.mark.parametrize("contexts", ["gold", "base"])
+def test_the_base_reads_what_comes_back_once(contexts: str) -> None:
+    need = TokenDivergence(dataset="test", contexts=contexts, max_new_tokens=5)  # type: ignore[arg-type]
+    observer, reads = Observer(BASE, DATA), []
+    hook = BASE.model.get_submodule("model.layers.0").register_forward_hook(lambda *_: reads.append(1))
+    first = observer.look(TUNED, [need])[need]
+    once = len(reads)
+    second = observer.look(TUNED, [need])[need]
+    hook.remove()
+    assert len(reads) == once > 0
     for name in FLOATS:
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sft_probe.data.examples import Dataset, DataSets
-from sft_probe.observe.interventions import FewShot, Interpolate
+from sft_probe.observe.interventions import FewShot, Interpolate, Quantise
 from sft_probe.observe.needs import Generations, Need, Scores, States, TokenDivergence, TokenLogprobs
 from sft_probe.observe.observer import Observer
 from sft_probe.testing.tiny import ARCHITECTURES, tiny_base, tiny_data, tiny_lora, tiny_tuned
@@ -22,11 +22,16 @@ EXAMPLES = DATA["test"].examples
 NEEDS: tuple[Need, ...] = (
     Scores(dataset="asked"),
     TokenLogprobs(dataset="asked"),
+    TokenLogprobs(dataset="asked", contexts="tuned", max_new_tokens=5),
     TokenDivergence(dataset="asked"),
     TokenDivergence(dataset="asked", contexts="base", max_new_tokens=5),
+    TokenDivergence(dataset="asked", contexts="tuned", max_new_tokens=5),
     States(dataset="asked"),
+    States(dataset="asked", place="attention", layers=(1,), at="prompt_end"),
+    States(dataset="asked", place="mlp", at="answer"),
     Scores(dataset="asked", under=(FewShot(2, "test"), Interpolate(0.5))),
     Generations(dataset="asked", max_new_tokens=6),
+    Generations(dataset="asked", max_new_tokens=6, stop=("a", " "), under=(Quantise(4),)),
     Generations(dataset="asked", max_new_tokens=6, temperature=0.8, top_p=0.9, n=3, seed=1),
 )
 

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pytest
 import torch
 
 from sft_probe.data.chat import render
 from sft_probe.observe.interventions import FewShot, Prefill, Template
-from sft_probe.observe.needs import Scores, TokenLogprobs
+from sft_probe.observe.needs import Generations, Scores, TokenDivergence, TokenLogprobs
 from sft_probe.observe.observer import Observer
 from sft_probe.testing.tiny import tiny_base, tiny_data, tiny_tuned
 
@@ -44,6 +47,24 @@ def test_tokens_add_up_to_scores_under_every_wording() -> None:
         greedy = np.ones(len(total), dtype=bool)
         np.logical_and.at(greedy, seen[tokens].example, seen[tokens].rank == 1)
         assert greedy.tolist() == seen[scores].target_greedy.tolist()
+
+
+@pytest.mark.parametrize("contexts", ["gold", "tuned", "base"])
+def test_whoever_answers_the_same_tokens_are_compared_with_the_base(contexts: Any) -> None:
+    alone = TokenLogprobs(dataset="test", contexts=contexts, max_new_tokens=5)
+    beside = TokenDivergence(dataset="test", contexts=contexts, max_new_tokens=5)
+    answers = Generations(dataset="test", max_new_tokens=5)
+    seen = Observer(BASE, DATA).look(TUNED, [alone, beside, answers])
+    tokens, compared = seen[alone], seen[beside]
+    assert (tokens.contexts, compared.contexts) == (contexts, contexts)
+    assert tokens.token == compared.token
+    np.testing.assert_array_equal(tokens.example, compared.example)
+    np.testing.assert_array_equal(tokens.position, compared.position)
+    np.testing.assert_array_equal(tokens.logprob, compared.logprob_tuned)
+    np.testing.assert_array_equal(tokens.entropy, compared.entropy_tuned)
+    assert (tokens.rank.max() == 1) == (contexts == "tuned"), "greedy answers are the first choice throughout"
+    if contexts == "tuned":
+        assert np.bincount(tokens.example).tolist() == seen[answers].n_tokens.tolist()
 
 
 def test_rows_that_were_cut_are_counted() -> None:

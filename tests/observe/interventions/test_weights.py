@@ -83,9 +83,15 @@ def test_the_middle_of_interpolation_is_the_mean_of_the_weights() -> None:
 
 @pytest.mark.parametrize("make", [tiny_tuned, tiny_lora])
 @pytest.mark.parametrize("direction", ["tuned_to_base", "base_to_tuned"])
-def test_a_graft_moves_the_named_blocks_and_nothing_else(make: Any, direction: Any) -> None:
+@pytest.mark.parametrize(
+    ("layers", "part"),
+    [((1, 2), "mlp"), ((2,), "attention"), ((1, 3), "norm"), ((0,), "embedding"), ((3,), "unembedding")],
+)
+def test_a_graft_moves_the_named_blocks_and_nothing_else(
+    make: Any, direction: Any, layers: Any, part: Any
+) -> None:
     """Against a model that is put together by hand from two state dicts."""
-    base = BASES["llama"]
+    base = BASES["gpt_neox"]
     model = make(base)
     merged: Any = model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
     own, other = merged.state_dict(), base.model.state_dict()
@@ -93,8 +99,10 @@ def test_a_graft_moves_the_named_blocks_and_nothing_else(make: Any, direction: A
         own, other = other, own
     by_hand = fresh_copy(base)
     place = anatomy(base.model).place
-    by_hand.load_state_dict({n: own[n] if place(n) in {(1, "mlp"), (2, "mlp")} else other[n] for n in own})
-    graft = Graft(layers=(1, 2), parts=("mlp",), direction=direction)
+    chosen = {(layer, part) for layer in layers}
+    by_hand.load_state_dict({n: own[n] if place(n) in chosen else other[n] for n in own})
+    assert make is tiny_lora or any(not torch.equal(own[n], other[n]) for n in own if place(n) in chosen)
+    graft = Graft(layers=layers, parts=(part,), direction=direction)
     expected = logits(by_hand, base.model)
     torch.testing.assert_close(logits(make(base), base.model, graft), expected, atol=1e-4, rtol=0)
 
