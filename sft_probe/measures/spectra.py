@@ -1,7 +1,7 @@
 """How large a weight change is and over how many directions it spreads.
 
 Sums are float64. Nothing here copies a large matrix: norms go over it piece by piece, and beyond a shorter
-side of 1024 the largest singular value comes from products with vectors in the matrix's own precision.
+side of 256 the largest singular value comes from products with vectors in the matrix's own precision.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 Matrix = NDArray[np.float32] | NDArray[np.float64]
 Floats = NDArray[np.float64]
 
-DENSE_SIDE = 1024  # up to this shorter side an exact eigenvalue decomposition is cheap
+DENSE_SIDE = 256  # up to this shorter side an exact eigenvalue decomposition is as cheap as an iteration
 PIECE = 2**18  # numbers that are squared at once
 TOLERANCE = 1e-4  # of the Lanczos residual; the eigenvalue's relative error is about its square
 
@@ -30,7 +30,7 @@ def squared_norm(weights: Matrix) -> float:
 def stable_rank(matrix: Matrix) -> float:
     """||A||_F^2 / ||A||_2^2: 1 if one direction carries everything, min(m, n) if all carry the same.
 
-    matrix: (m, n).  NaN if it is zero. Exact up to a shorter side of 1024, by Lanczos iteration beyond
+    matrix: (m, n).  NaN if it is zero. Exact up to a shorter side of 256, by Lanczos iteration beyond
     (relative error about 1e-6, the rounding of float32 products).
     Source: Rudelson & Vershynin 2007, Sampling from Large Matrices.
     """
