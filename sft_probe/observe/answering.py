@@ -52,18 +52,12 @@ class Answerer:
 
     def answer(self, model: nn.Module, asking: Asking, limit: int | None) -> Answers:
         """Answers to the first prompts. Equal prompts are asked once. The model is lent already."""
-        context, rows = context_length(model), self.rendering.prepared(asking.dataset, limit, asking.wording)
-        room = [0] * min(asking.decoding.max_new_tokens, context)
-        fitted = [fit(row.prompt, room, context) for row in rows]
-        prompts = [tuple(prompt) for prompt, _, _ in fitted]
+        prompts, truncated, decoding = fitted(self.rendering, asking, limit, context_length(model))
         known = self.known if model is self.base else {}
-        decoding = asking.decoding._replace(max_new_tokens=len(room))
         missing = [prompt for prompt in dict.fromkeys(prompts) if (prompt, decoding) not in known]
         for prompt, answers in zip(missing, self._generate(model, missing, asking, decoding), strict=True):
             known[prompt, decoding] = answers
-        return Answers(
-            prompts, [known[prompt, decoding] for prompt in prompts], [cut for _, _, cut in fitted]
-        )
+        return Answers(prompts, [known[prompt, decoding] for prompt in prompts], truncated)
 
     def seen(self, asking: Asking, answers: Answers, examples: Sequence[Example]) -> GenerationsSeen:
         """What is reported of the answers to some first examples."""
@@ -102,6 +96,17 @@ class Answerer:
     def _ending(self, asking: Asking) -> Ending:
         tokenizer, begun = self.rendering.tokenizer, self.rendering.prefill(asking.wording)
         return Ending(tokenizer, begun, asking.decoding.stop)
+
+
+def fitted(
+    rendering: Rendering, asking: Asking, limit: int | None, context: int
+) -> tuple[list[Prompt], list[bool], Decoding]:
+    """The prompts with room for an answer within a context, whether each was cut, and the decoding for it."""
+    rows = rendering.prepared(asking.dataset, limit, asking.wording)
+    room = [0] * min(asking.decoding.max_new_tokens, context)
+    found = [fit(row.prompt, room, context) for row in rows]
+    decoding = asking.decoding._replace(max_new_tokens=len(room))
+    return [tuple(prompt) for prompt, _, _ in found], [cut for _, _, cut in found], decoding
 
 
 @dataclass(frozen=True)

@@ -57,9 +57,7 @@ def generate(
     answers: list[list[int]] = [[] for _ in prompts]
     order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), i))
     while order:
-        size = 1
-        while size < len(order) and (size + 1) * len(prompts[order[size]]) <= budget.tokens:
-            size += 1
+        size = fitting(prompts, order, budget)
         group = order[:size]
         rules = _Rules(max_new_tokens, stops, done, sampling and sampling.of(group))
         try:
@@ -71,6 +69,14 @@ def generate(
         for index, answer in zip(group, found, strict=True):
             answers[index] = answer
     return answers
+
+
+def fitting(prompts: Sequence[Sequence[int]], order: Sequence[int], budget: Budget) -> int:
+    """How many of the prompts, taken in an order of ascending length, are answered together."""
+    size = 1
+    while size < len(order) and (size + 1) * len(prompts[order[size]]) <= budget.tokens:
+        size += 1
+    return size
 
 
 class _Rules(NamedTuple):
@@ -88,7 +94,7 @@ class _Rules(NamedTuple):
 def _answer(model: nn.Module, prompts: Sequence[Sequence[int]], rules: _Rules) -> list[list[int]]:
     """The answers of one batch."""
     answers: list[list[int]] = [[] for _ in prompts]
-    loop = _Loop(model, prompts) if _keeps_cache(model) else _Rereading(model, prompts)
+    loop = _Loop(model, prompts) if keeps_cache(model) else _Rereading(model, prompts)
     going = list(range(len(prompts)))
     for step in range(rules.max_new_tokens):
         logits = loop.predict()
@@ -197,7 +203,7 @@ def _cache_argument(model: nn.Module) -> str:
     return next((name for name in ("past_key_values", "cache_params") if name in arguments(model)), "")
 
 
-def _keeps_cache(model: nn.Module) -> bool:
+def keeps_cache(model: nn.Module) -> bool:
     """Whether a model remembers by a cache that it is handed, and by nothing else.
 
     A recurrent one may keep states in its modules (RecurrentGemma); then it does not give the cache back.

@@ -195,21 +195,25 @@ class LiveModel(TemplateLM):  # type: ignore[misc]  # lm-eval has no types
         encoded = self._encode(contexts)
         prompts = {text: ids[room - self.max_length :] for text, ids in encoded.items()}  # as HFLM cuts
         self.n_truncated += sum(len(prompts[text]) < len(encoded[text]) for text in contexts)
-        with lend(self.model) as model:
-            generated = generate(
-                model,
-                list(prompts.values()),
-                max_new_tokens=room,
-                stops=self._stop_tokens(),
-                budget=self.budget,
-                done=_Stops(self.tokenizer, stops).reached,
-            )
+        generated = self._generated(list(prompts.values()), stops, room)
         texts = [
             str(postprocess_generated_text(text, stops, None))
             for text in self.tokenizer.batch_decode(generated, skip_special_tokens=True)
         ]
         found = dict(zip(prompts, texts, strict=True))
         return [found[text] for text in contexts]
+
+    def _generated(self, prompts: Sequence[list[int]], stops: Sequence[str], room: int) -> list[list[int]]:
+        """Token ids of at most `room` each."""
+        with lend(self.model) as model:
+            return generate(
+                model,
+                prompts,
+                max_new_tokens=room,
+                stops=self._stop_tokens(),
+                budget=self.budget,
+                done=_Stops(self.tokenizer, stops).reached,
+            )
 
     def _stop_tokens(self) -> set[int]:
         config: Any = getattr(without_adapter(self.model), "generation_config", None)
@@ -243,14 +247,17 @@ class LiveModel(TemplateLM):  # type: ignore[misc]  # lm-eval has no types
             shared.setdefault(place[0], {})[place[1]] = None
             places.append(place)
         questions = [Question(prompt, tuple(answers)) for prompt, answers in shared.items()]
-        with lend(self.model) as model:
-            scores = score_together(model, questions, self.budget)
+        scores = self._scored(questions)
         found: dict[Any, TokenScores] = {
             (question.context, continuation): token_scores
             for question, row in zip(questions, scores, strict=True)
             for continuation, token_scores in zip(question.continuations, row, strict=True)
         }
         return [(float(found[p].logprob.sum()), bool(found[p].greedy.all())) for p in places]
+
+    def _scored(self, questions: Sequence[Question]) -> list[list[TokenScores]]:
+        with lend(self.model) as model:
+            return score_together(model, questions, self.budget)
 
 
 class _Stops:

@@ -127,7 +127,7 @@ class ScoreReader:
 
     def __post_init__(self) -> None:
         self.keeps_cache = self.branching and any(
-            not _along_trunk(q, c) for q in self.questions for c in q.continuations
+            not along_trunk(q, c) for q in self.questions for c in q.continuations
         )
         self._pieces = defaultdict(list)
 
@@ -143,7 +143,7 @@ class ScoreReader:
             question = self.questions[member]
             for index, continuation in enumerate(question.continuations):
                 key = (member, index)
-                if _along_trunk(question, continuation):
+                if along_trunk(question, continuation):
                     wanted.append((key, range(first, first + len(continuation)), continuation))
                 elif self.branching:
                     wanted.append((key, range(first, first + 1), continuation[:1]))
@@ -190,7 +190,8 @@ class ScoreReader:
             self._gather(logits, wanted)
 
 
-def _along_trunk(question: Question, continuation: tuple[int, ...]) -> bool:
+def along_trunk(question: Question, continuation: tuple[int, ...]) -> bool:
+    """Whether every token of a continuation that must be read is read with the trunk."""
     read_ids = continuation[:-1]
     return question.continuations[0][:-1][: len(read_ids)] == read_ids
 

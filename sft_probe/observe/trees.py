@@ -69,11 +69,22 @@ def score_together(
     if not packs(model):
         return score(model, questions, budget)
     found: dict[tuple[int, int], TokenScores] = {}
-    for shared, members in families([question.context for question in questions]):
-        trees = [tree for member in members for tree in _trees(member, questions[member], shared)]
-        for reading in _read_all(model, questions[members[0]].context[:shared], trees, budget):
+    for beginning, trees in _plan(questions):
+        for reading in _read_all(model, beginning, trees, budget):
             found |= _scores(model, questions, reading)
     return [[found[q, c] for c in range(len(x.continuations))] for q, x in enumerate(questions)]
+
+
+def planned(
+    questions: Sequence[Question], budget: Budget, device: torch.device
+) -> Iterator[tuple[tuple[int, ...], list[list[Tree]]]]:
+    """What `score_together` reads of a model that packs: each shared beginning, and the batches behind it."""
+    for beginning, trees in _plan(questions):
+        waiting, batches = _ordered(trees), []
+        while waiting:
+            batches.append(_batch(waiting, len(beginning), budget, device))
+            waiting = waiting[len(batches[-1]) :]
+        yield beginning, batches
 
 
 def packs(model: nn.Module) -> bool:
@@ -99,6 +110,16 @@ def _agrees(model: nn.Module) -> bool:
         return False  # its forward takes no such mask, positions or cache
     tolerance = min(1000 * torch.finfo(next(model.parameters()).dtype).eps, 0.1)
     return bool((ours - theirs).abs().max() < tolerance * theirs.std())
+
+
+def _plan(questions: Sequence[Question]) -> Iterator[tuple[tuple[int, ...], list[Tree]]]:
+    for shared, members in families([question.context for question in questions]):
+        trees = [tree for member in members for tree in _trees(member, questions[member], shared)]
+        yield questions[members[0]].context[:shared], trees
+
+
+def _ordered(trees: Sequence[Tree]) -> list[Tree]:
+    return sorted(trees, key=lambda tree: (tree.forks, len(tree.ids)))
 
 
 def _trees(index: int, question: Question, shared: int) -> list[Tree]:
@@ -138,7 +159,7 @@ def _read_all(
     halves = unembedding(model)
     assert halves is not None
     past = _past(halves, beginning, device_of(model)) if beginning else None
-    waiting = sorted(trees, key=lambda tree: (tree.forks, len(tree.ids)))
+    waiting = _ordered(trees)
     while waiting:
         batch = _batch(waiting, len(beginning), budget, device_of(model))
         try:
