@@ -108,6 +108,10 @@ RULES = {
     "token_boundary": Rule(
         "info", "share a token between prompt and answer; both were tokenised apart, as in generation."
     ),
+    "system_folded": Rule(
+        "info",
+        "have a system message, which the chat template refuses; it stands at the head of the user's turn.",
+    ),
     "fallback_template": Rule(
         "info",
         "are put into the plain '### Instruction:' template, because the tokenizer has none.",
@@ -177,7 +181,7 @@ def _lengths(train: Dataset, rendered: Sequence[Rendered], max_length: int) -> H
 
 
 def _templates(train: Dataset, rendered: Sequence[Rendered], tokenizer: PreTrainedTokenizerBase) -> Hits:
-    for note in ("template_prefix", "missing_eos", "token_boundary"):
+    for note in ("template_prefix", "missing_eos", "token_boundary", "system_folded"):
         yield note, train, [e for e, r in zip(train, rendered, strict=True) if r.note == note]
     chats = [e for e in train if e.messages]
     if tokenizer.chat_template in (None, fallback_template(tokenizer)):

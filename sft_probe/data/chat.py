@@ -6,7 +6,7 @@ no `{% generation %}` markers, which most published templates lack, and it is ch
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -33,7 +33,7 @@ FALLBACK_TEMPLATE = """\
 {%- if add_generation_prompt -%}{{ '### Response:\\n' }}{%- endif -%}
 """
 
-Note = Literal["", "template_prefix", "token_boundary", "missing_eos"]
+Note = Literal["", "template_prefix", "token_boundary", "missing_eos", "system_folded"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,7 @@ class Rendered:
       template_prefix: the prompt is not the beginning of the full conversation, so the answer was set
         behind the prompt as plain text. token_boundary: prompt and answer share a token when tokenised
         together, so they were tokenised apart. missing_eos: the template does not close an answer.
+      system_folded: the template knows no system message, so it stands at the head of the first user turn.
     """
 
     prompt_ids: list[int]
@@ -62,6 +63,16 @@ def render(
     if not example.messages:
         return _render_text(example.target, tokenizer)
     template = _template(tokenizer, chat_template)
+    try:
+        return _render_chat(example, tokenizer, template)
+    except DataError:
+        if not (folded := _without_system(example)):
+            raise
+    rendered = _render_chat(folded, tokenizer, template)
+    return replace(rendered, note=rendered.note or "system_folded")
+
+
+def _render_chat(example: Example, tokenizer: PreTrainedTokenizerBase, template: str) -> Rendered:
     prompt, full = _texts(example, tokenizer, template)
     if not full.startswith(prompt):
         answer_ids = [*_encode(tokenizer, example.target), _eos(tokenizer)]
@@ -71,6 +82,16 @@ def render(
     if last == eos or last in stop_token_ids(tokenizer, template):
         return Rendered(prompt_ids, target_ids, note)
     return Rendered(prompt_ids, [*target_ids, eos], "missing_eos")
+
+
+def _without_system(example: Example) -> Example | None:
+    """The system message at the head of the user's turn behind it, as templates without system turns do."""
+    roles = [message.role for message in example.messages[:2]]
+    if roles != ["system", "user"]:
+        return None
+    system, user, *others = example.messages
+    head = Message("user", f"{system.content}\n\n{user.content}")
+    return replace(example, messages=(head, *others))
 
 
 def to_trl_row(

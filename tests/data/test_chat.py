@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -212,10 +213,18 @@ def test_a_template_may_be_a_file(tokenizer: Tokenizer, tmp_path: Path) -> None:
 
 
 def test_a_template_that_refuses_a_row_names_it(tokenizer: Tokenizer) -> None:
-    strict = "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}" + CHATML
-    row = Example(id="r7", messages=(Message("system", "x"), Message("user", "y")), target="z")
-    with pytest.raises(DataError, match=r"'r7'.*no system"):
+    strict = "{% if messages[0].role != 'user' %}{{ raise_exception('no user') }}{% endif %}" + CHATML
+    row = Example(id="r7", messages=(Message("assistant", "x"), Message("user", "y")), target="z")
+    with pytest.raises(DataError, match=r"'r7'.*no user"):
         render(row, tokenizer, strict)
+
+
+def test_a_system_message_that_the_template_refuses_heads_the_users_turn(tokenizer: Tokenizer) -> None:
+    strict = "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}" + CHATML
+    row = Example(id="r8", messages=(Message("system", "x"), Message("user", "y")), target="z")
+    plain = Example(id="r8", messages=(Message("user", "x\n\ny"),), target="z")
+    assert render(row, tokenizer, strict) == replace(render(plain, tokenizer, strict), note="system_folded")
+    assert render(row, tokenizer, CHATML).note == ""
 
 
 def test_a_tokenizer_without_end_is_refused(tokenizer: Tokenizer) -> None:
