@@ -21,11 +21,15 @@ def runs(folder: StudyFolder) -> None:
 
     store = RunStore(folder)
     rows: list[tuple[object, ...]] = [
-        (r.run, r.status, r.label, r.seed, len(r.steps), sum(r.seconds.values()), r.device, r.started)
+        (
+            *(r.run, r.status, r.label, r.seed, len(r.steps), sum(r.seconds.values()), r.device),
+            *(r.token_budget or None, r.started),
+        )
         for r in store.runs()
     ]
-    rows += [(run, "unfinished", "", None, None, None, "", "") for run in store.unfinished()]
-    print_table(("run", "status", "arm", "seed", "looks", "seconds", "device", "started"), rows)
+    rows += [(run, "unfinished", "", None, None, None, "", None, "") for run in store.unfinished()]
+    columns = ("run", "status", "arm", "seed", "looks", "seconds", "device", "tokens per pass", "started")
+    print_table(columns, rows)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +14,8 @@ import torch
 from torch import Tensor
 
 from sft_probe.errors import ModelError
+
+logger = logging.getLogger(__name__)
 
 OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
 
@@ -42,6 +45,7 @@ class Budget:
             ) from error
         self.tokens = min(self.tokens, rows * width) // 2
         self.logits //= 2
+        logger.warning("memory ran out; from here on at most %d tokens are read at once", self.tokens)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _RUN_COLUMNS = (
     *("run", "arm", "label", "seed", "digest", "status", "started", "device"),
-    *("trainable_parameters", "total_parameters", "steps", "seconds"),
+    *("token_budget", "trainable_parameters", "total_parameters", "steps", "seconds"),
 )
 
 

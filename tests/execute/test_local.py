@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
+from torch import nn
 
 from sft_probe.errors import DataError, ModelError, SpecError
 from sft_probe.execute.local import run_study
+from sft_probe.store.query import query
 from sft_probe.store.runs import RunStore
 from sft_probe.study.spec import StudySpec
 
@@ -44,6 +47,24 @@ def test_a_study_leaves_the_base_and_one_run_per_arm_and_seed(study: Make) -> No
         path.name for path in spec.output_dir.iterdir()
     }
     assert not (spec.output_dir / "runs" / "full-seed0" / "trainer").exists()
+
+
+def test_where_memory_runs_out_the_run_says_how_much_was_read_at_once(study: Make) -> None:
+    from torch.nn.modules.module import register_module_forward_pre_hook
+
+    def full(module: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
+        if type(module).__name__ == "LlamaMLP" and not module.training and args[0][..., 0].numel() > 100:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    spec = study(seeds=[0], arms={"lora": {"method": "lora", "method_options": {"r": 2}}})
+    hook = register_module_forward_pre_hook(full)
+    try:
+        run_study(spec)
+    finally:
+        hook.remove()
+    shown = query(spec.output_dir, "select run, token_budget from runs").set_index("run").token_budget
+    assert set(shown.index) == {"base", "lora-seed0"}
+    assert shown.between(1, 100).all()
 
 
 def test_step_zero_of_every_run_is_the_base(study: Make) -> None:
