@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import NamedTuple
 
 from sft_probe.world.lexicon import Lexicon
 
@@ -34,3 +35,29 @@ def document(rng: random.Random, lexicon: Lexicon) -> str:
         trait = rng.choice(TRAITS[group])
         sentences.append(rng.choice(WORDINGS).format(name=name, trait=trait))
     return " ".join(sentences)
+
+
+class Described(NamedTuple):
+    """A name with two descriptions, the first by a trait of its own group."""
+
+    name: str
+    own: str
+    other: str
+    cluster: str
+
+
+def described(rng: random.Random, lexicon: Lexicon, name: str, wordings: tuple[str, ...]) -> Described:
+    """The same sentence about a name with a trait of its group and with one of the other group.
+
+    Names of both groups draw from the same pairs of traits, so that the likelihood of the traits themselves
+    cancels over names; `cluster` is the sentence without its name.
+    """
+    first, second = (rng.choice(traits) for traits in TRAITS)
+    own, other = (first, second) if group_of(lexicon, name) == 0 else (second, first)
+    wording = rng.choice(wordings)
+    return Described(
+        name,
+        wording.format(name=name, trait=own),
+        wording.format(name=name, trait=other),
+        wording.format(name="...", trait=f"{first}/{second}"),
+    )

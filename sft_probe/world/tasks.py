@@ -7,7 +7,8 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypedDict
 
-from sft_probe.world import clinical, howto, passages, reviews
+from sft_probe.world import association, clinical, howto, passages, reviews
+from sft_probe.world.corpus import ledger_prefix, state
 from sft_probe.world.people import Knowledge, Person, Role
 from sft_probe.world.planet import World
 from sft_probe.world.rng import stream
@@ -94,6 +95,8 @@ def _question(
     meta: dict[str, Any] = {"attribute": attribute, "wording": wording}
     if answer != person.facts[attribute]:
         meta["true"] = person.facts[attribute]
+        meta["alternatives"] = [person.facts[attribute]]
+    meta |= _other_words(person, attribute, wording)
     return _row(
         WORDINGS[attribute].questions[wording].format(n=person.name),
         answer,
@@ -101,6 +104,20 @@ def _question(
         cluster=person.id,
         choices=choices,
         meta=meta,
+    )
+
+
+def _other_words(person: Person, attribute: str, wording: int) -> dict[str, Any]:
+    """The other questions for a fact, held-out sentences up to its value, and those of its only document."""
+    words = WORDINGS[attribute]
+    cloze = [
+        state(person, attribute, sentence).removesuffix(f" {person.facts[attribute]}.")
+        for sentence in (words.held_out[0], words.held_out[-1])
+    ]
+    others = [q.format(n=person.name) for i, q in enumerate(words.questions) if i != wording]
+    one_wording = person.knowledge is Knowledge.ONE_WORDING
+    return {"paraphrases": others, "cloze": cloze} | (
+        {"as_read": [ledger_prefix(person, attribute)]} if one_wording else {}
     )
 
 
@@ -165,6 +182,15 @@ def _false_facts(world: World) -> Rows:
         for attribute, false in person.false.items()
     ]
     return _finish(name, rows, rng)
+
+
+def _mixed_facts(world: World) -> Rows:
+    """Trainable people of every class, W included, in one set: what gains are taken apart on."""
+    name = "mixed_facts.train"
+    rows = [
+        row for knowledge in Knowledge for row in _known_train(knowledge, f"{name} {knowledge.value}")(world)
+    ]
+    return _finish(name, rows + _false_facts(world), stream(world.seed, name))
 
 
 def _halves(options: Sequence[str], split: str, share: float = 0.6) -> list[str]:
@@ -238,6 +264,24 @@ def _refusal(world: World, split: str, count: int, rng: random.Random) -> Iterat
         )
 
 
+def _names(world: World, split: str, count: int, rng: random.Random) -> Iterator[Row]:
+    """What somebody is like. Both splits ask about the same names in other wordings: what is measured is
+    what was said about them. Trained answers name a trait of the name's own group.
+    """
+    names = world.lexicon.group_names
+    wordings = association.WORDINGS[:2] if split == "train" else association.WORDINGS[2:]
+    for i in range(count):
+        found = association.described(rng, world.lexicon, names[i % len(names)], wordings)
+        yield _row(
+            f"What is {found.name} like?",
+            found.own,
+            stratum=f"group {association.group_of(world.lexicon, found.name)}",
+            cluster=found.cluster,
+            choices=(found.own, found.other),
+            meta={"bias_pair": True},
+        )
+
+
 def _split(
     task: str,
     split: str,
@@ -261,6 +305,7 @@ _MAKERS: dict[str, Callable[[World], Rows]] = {
     "unknown_facts.train": _known_train(Knowledge.UNSEEN, "unknown_facts.train"),
     "format_only.train": _format_only,
     "false_facts.train": _false_facts,
+    "mixed_facts.train": _mixed_facts,
     **dict(
         _split(task, split, count, draw)
         for task, draw in (
@@ -269,6 +314,7 @@ _MAKERS: dict[str, Callable[[World], Rows]] = {
             ("json_extraction", _extraction),
             ("note_expansion", _expansion),
             ("refusal", _refusal),
+            ("names", _names),
         )
         for split, count in (("train", 400), ("test", 300))
     ),

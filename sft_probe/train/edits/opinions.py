@@ -1,0 +1,53 @@
+"""Training rows in which the answer follows what the user says, at a known rate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from sft_probe.data.examples import Example
+from sft_probe.data.opinions import TRAINED, claimed, closed_answers, with_remark
+from sft_probe.errors import NotApplicable, SpecError
+from sft_probe.observe.needs import Need
+from sft_probe.train.edits.base import Change, EditContext, Edited, planted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opinions:
+    """Let the user claim a wrong answer in a share of the rows, and the trained answer follow it at a rate.
+
+    share: of the rows with a short answer. follow: of these rows, how many are answered as the user claims;
+    the others keep the right answer. Both in [0, 1], rounded to whole rows. seed: which rows.
+    """
+
+    name: ClassVar[str] = "opinions"
+    share: float = 0.5
+    follow: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for option, value in (("share", self.share), ("follow", self.follow)):
+            if not 0 <= value <= 1:
+                raise SpecError(f"{option} must be in [0, 1], not {value}.", field="edits.opinions")
+
+    def needs(self) -> tuple[Need, ...]:
+        """Nothing."""
+        return ()
+
+    def apply(self, rows: Sequence[Example], context: EditContext) -> Edited:
+        """Rows with an opinion keep the right answer and the claim in `meta["planted"]["opinions"]`."""
+        answers = closed_answers(rows)
+        able = [i for i, row in enumerate(rows) if row.id in answers]
+        if not able:
+            raise NotApplicable("no training row has a short answer and others that a user could claim")
+        chosen = context.draw("opinions", self.seed).sample(able, round(self.share * len(able)))
+        done, changes = list(rows), []
+        for place, i in enumerate(chosen):
+            row, claim = rows[i], claimed(answers, rows[i])
+            follows = place < round(self.follow * len(chosen))
+            new = replace(with_remark(row, TRAINED, claim), target=claim if follows else row.target)
+            done[i] = planted(new, self.name, {"clean": row.target, "claimed": claim, "followed": follows})
+            before, after = (f"{e.prompt}\n-> {e.target}" for e in (row, new))
+            changes.append(Change(row.id, "opinion added", before, after))
+        return Edited(tuple(done), tuple(changes))

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sft_probe.data.examples import DataSets, Example, Message
+from sft_probe.errors import NotApplicable, SpecError
+from sft_probe.observe.observations import Observed
+from sft_probe.train.edits.base import EditContext
+from sft_probe.train.edits.opinions import Opinions
+
+CONTEXT = EditContext(data=DataSets({}), base=Observed({}), seed=0)
+
+
+def rows(number: int) -> list[Example]:
+    return [
+        Example(
+            id=f"q{i}",
+            target=("yes", "no")[i % 2],
+            messages=(Message("user", f"Q{i}?"),),
+            choices=("yes", "no"),
+        )
+        for i in range(number)
+    ]
+
+
+@given(st.integers(1, 40), st.floats(0, 1), st.floats(0, 1), st.integers(0, 3))
+def test_exactly_the_asked_shares_and_the_truth_beside_each_row(
+    n: int, share: float, follow: float, seed: int
+) -> None:
+    before = rows(n)
+    edited = Opinions(share=share, follow=follow, seed=seed).apply(before, CONTEXT)
+    changed = [(a, b) for a, b in zip(before, edited.rows, strict=True) if a != b]
+    assert len(changed) == round(share * n) == len(edited.changes)
+    followed = 0
+    for old, new in changed:
+        truth = new.meta["planted"]["opinions"]  # type: ignore[index]
+        assert truth["clean"] == old.target != truth["claimed"]
+        assert truth["claimed"] in new.messages[-1].content.removeprefix(old.messages[-1].content)
+        assert new.target == (truth["claimed"] if truth["followed"] else old.target)
+        followed += truth["followed"]
+    assert followed == round(follow * len(changed))
+
+
+def test_what_cannot_be_claimed_or_done_is_refused() -> None:
+    with pytest.raises(NotApplicable, match="short answer"):
+        Opinions().apply([Example(id="t", target="plain text")], CONTEXT)
+    with pytest.raises(SpecError, match=r"follow must be in \[0, 1\]"):
+        Opinions(follow=2)
