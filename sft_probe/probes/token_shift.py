@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, get_args
 
 import numpy as np
 
-from sft_probe.observe.needs import Need, TokenDivergence
+from sft_probe.observe.needs import Contexts, Need, TokenDivergence
 from sft_probe.observe.observations import Observed, TokenDivergenceSeen
 from sft_probe.probes import options
 from sft_probe.probes.base import About
@@ -16,8 +16,6 @@ from sft_probe.probes.rows import Metric, clusters_of
 from sft_probe.schema import NAN, Item, Measurement, Measurements
 from sft_probe.stats.intervals import Floats, Interval, Ints
 from sft_probe.stats.resampling import bootstrap_interval
-
-Contexts = Literal["gold", "tuned"]
 
 NO_TOKENS = "no answer token with a finite score"
 UNSHIFTED = Metric(name="unshifted", unit="1", share=True, null=1.0, absent=NO_TOKENS)
@@ -36,7 +34,8 @@ ROUNDING = 1e-5  # nats/token; in float32 a smaller mean KL may be rounding
 class TokenShift:
     """Rank classes of the model's tokens under the base, and KL to the base by position in the answer.
 
-    contexts: "tuned" follows the model's own greedy answers, as URIAL does; "gold" the expected answers.
+    contexts: "tuned" follows the model's own greedy answers, as URIAL does; "gold" the expected answers,
+    "base" the base's own, which are the same at every step.
     """
 
     name: ClassVar[str] = "token_shift"

@@ -55,8 +55,10 @@ def test_an_unknown_architecture_is_refused_by_name() -> None:
     class Oddity(nn.Module):
         pass
 
-    with pytest.raises(UnknownArchitecture, match="Oddity"):
+    with pytest.raises(UnknownArchitecture, match="blocks of a Oddity are") as refused:
         anatomy(Oddity())
+    assert "entry point in the group 'sft_probe.architectures'" in str(refused.value)
+    assert "FAMILIES in sft_probe/models/anatomy.py" in str(refused.value)
 
 
 def test_a_block_may_return_a_tensor_or_a_tuple() -> None:
