@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,19 +16,26 @@ if TYPE_CHECKING:
 
     from sft_probe.data.audit import Finding
     from sft_probe.data.examples import DataSets
+    from sft_probe.execute.estimate import Estimate
+    from sft_probe.probes.base import Probe
+    from sft_probe.probes.selection import Selection
     from sft_probe.study.spec import StudySpec
 
 COLUMNS = ("arm", "method", "rows", "tokens per row", "learning rate", "steps", "epochs", "looks", "runs")
+GROUPS = ("reads", "interventions", "data", "probes", "needs", "passes", "tokens", "shared", "answers ≤")
+LOOKS = ("look", "times", "passes", "tokens", "with padding", "shared", "answers ≤", "seconds each")
 MARKS = {"error": "✗", "warning": "!", "info": "·"}
 
 
 def validate(
     file: StudyFile,
-    estimate: Annotated[bool, typer.Option("--estimate", help="Also say what will run.")] = False,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Also plan and time it: passes, tokens, seconds, memory.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
     settings: SetOption = None,
 ) -> None:
     """Check a study and its data; train nothing."""
-    from sft_probe.cli.tables import print_table
     from sft_probe.data.audit import audit
     from sft_probe.data.chat import ensure_chat_template
     from sft_probe.execute.prepare import fitting, load_data, make_probes, stop_on_errors
@@ -46,23 +55,109 @@ def validate(
     ensure_chat_template(tokenizer, spec.data.chat_template)
     data = fitting(data, spec.data, tokenizer)
     optional = {probe.name for probe in spec.probes if probe.optional}
-    chosen = select(make_probes(spec.probes), data, optional=optional)
+    probes = make_probes(spec.probes)
+    chosen = select(probes, data, optional=optional)
     findings = audit(data["train"], data["test"], tokenizer, spec.data.max_length)
-    show(findings)
+    if not as_json:
+        show(findings)
     stop_on_errors(findings, spec.data.allow)
-    if estimate:
-        print_table(COLUMNS, plan(spec, data, tokenizer))
-    for name, reason in chosen.not_applicable.items():
-        typer.echo(f"· {name} will not be measured: {reason}")
+    arms = plan(spec, data, tokenizer) if estimate else []
+    cost = _estimate(spec, chosen) if estimate else None
+    left_out = {
+        probe.name: {"needs": kinds(probe), "reason": chosen.not_applicable[probe.name]}
+        for probe in probes
+        if probe.name in chosen.not_applicable
+    }
+    if as_json:
+        found = {
+            "findings": [asdict(finding) for finding in findings],
+            "rows": {name: len(data[name]) for name in data},
+            "arms": [dict(zip(COLUMNS, row, strict=True)) for row in arms],
+            "not_applicable": left_out,
+            "estimate": asdict(cost) if cost else None,
+        }
+        typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
+        return
+    if cost:
+        show_estimate(arms, cost)
+    for name, about in left_out.items():
+        typer.echo(f"· {name} ({', '.join(about['needs'])}) will not be measured: {about['reason']}")
     sets = ", ".join(f"{name} {len(data[name]):,}" for name in data)
     seeds = ", ".join(map(str, spec.seeds))
     typer.echo(f"{file} can run. Arms: {', '.join(spec.arms)}; seeds: {seeds}; rows: {sets}.")
+
+
+def kinds(probe: Probe) -> list[str]:
+    """What a probe would look at."""
+    return sorted({type(need).__name__ for need in probe.needs()})
+
+
+def _estimate(spec: StudySpec, chosen: Selection) -> Estimate:
+    from sft_probe.data.chat import ensure_chat_template
+    from sft_probe.execute.estimate import estimate
+    from sft_probe.execute.prepare import set_threads, task_folders
+    from sft_probe.models.load import load_base
+
+    base = load_base(spec.base)
+    set_threads(spec.base, base)
+    ensure_chat_template(base.tokenizer, spec.data.chat_template)
+    return estimate(spec, base, chosen, task_folders(spec.data.include_path, spec.output_dir))
 
 
 def show(findings: Iterable[Finding]) -> None:
     """One line per finding, worst first."""
     for finding in findings:
         typer.echo(f"{MARKS[finding.severity]} {finding.code}: {finding.message}")
+
+
+def show_estimate(arms: list[tuple[object, ...]], cost: Estimate) -> None:
+    """The plan as tables, and what it comes to."""
+    from sft_probe.cli.tables import print_table
+
+    print_table(COLUMNS, arms, "Training")
+    print_table(GROUPS, _group_rows(cost), "One look with all probes")
+    print_table(LOOKS, _look_rows(cost), "All looks")
+    steps = ", ".join(f"{each.arm} {each.seconds_per_step:.3g} s" for each in cost.trainings)
+    typer.echo(
+        f"Forward passes of all looks: about {duration(cost.look_seconds)}; judging them comes on top. "
+        f"Training: about {duration(cost.training_seconds)} (a step: {steps}). "
+        f"Memory: about {cost.peak_memory / 2**30:.2g} GiB. Timed here and now on the model itself."
+    )
+
+
+def duration(seconds: float) -> str:
+    """Seconds, minutes or hours in two digits."""
+    for unit, size in (("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.2g} s"
+
+
+def _group_rows(cost: Estimate) -> list[tuple[object, ...]]:
+    """As under `GROUPS`; a pass that reads text of several groups counts in each of them."""
+    return [
+        (
+            group.subject,
+            ", ".join(group.under) or "none",
+            group.data or "weights",
+            ", ".join(group.probes),
+            ", ".join(group.needs),
+            group.work.passes,
+            group.work.tokens,
+            group.work.saved,
+            group.work.generated,
+        )
+        for group in cost.groups
+    ]
+
+
+def _look_rows(cost: Estimate) -> list[tuple[object, ...]]:
+    stages = [(stage.name, stage.times, stage.work, stage.seconds) for stage in cost.stages]
+    rows = [*stages, ("whole study", sum(stage[1] for stage in stages), cost.work, cost.look_seconds)]
+    return [
+        (name, times, work.passes, work.tokens, work.positions, work.saved, work.generated, round(seconds, 2))
+        for name, times, work, seconds in rows
+    ]
 
 
 def plan(spec: StudySpec, data: DataSets, tokenizer: PreTrainedTokenizerBase) -> list[tuple[object, ...]]:

@@ -34,11 +34,13 @@ from sft_probe.observe.interventions.prompts import split
 from sft_probe.observe.lending import lend
 from sft_probe.observe.needs import (
     Benchmark,
+    Generations,
     Need,
     Scores,
     StateLikeness,
     States,
     TokenDivergence,
+    TokenLogprobs,
     Weights,
 )
 from sft_probe.observe.passages import Budget, Passage, Wish, merge, plan
@@ -150,6 +152,11 @@ class Planner:
         return _result(ledger, self._see(ledger, wanted, base=False))
 
     @property
+    def state(self) -> tuple[int, ...]:
+        """Where this has not changed, the same look costs the same again."""
+        return self._logits.room, self._states.room, len(self._base_seen), len(self._answered)
+
+    @property
     def kept(self) -> int:
         """Numbers that are remembered of the base."""
         return 2 * ROOM - self._logits.room - self._states.room
@@ -239,7 +246,7 @@ class Planner:
                 kept.keep(*entries[passage])
 
     def _questions(self, look: _Look, need: Forced) -> Sequence[Question]:
-        if isinstance(need, TokenDivergence) and need.contexts == "base":
+        if isinstance(need, TokenDivergence | TokenLogprobs) and need.contexts == "base":
             key = look.beside(need)
             before = look.ledger.groups[key].tokens
             found = self._answered_questions(look, key, asking(need), need.limit, known=self._answered)
@@ -253,21 +260,25 @@ class Planner:
         limit, known = widest(answering), self._answered if look.pristine else set()
         key = look.key(answering[0])
         questions = self._answered_questions(look, key, asked, limit, known=known)
+        forced = []
         for need in answering:
             own = questions[: need.limit]
             look.ask(need, asked_tokens(own) * asked.decoding.n)
-            if isinstance(need, TokenDivergence):
+            if not isinstance(need, Generations):
                 look.ask(need, asked_tokens(own))
-                self._forced_answers(look, _Rows(need, own))
+                forced.append(_Rows(need, own))
+        self._forced_answers(look, forced)
 
-    def _forced_answers(self, look: _Look, rows: _Rows) -> None:
-        """Answers of the model, read by the model and by its base, of which nothing is kept."""
-        merged, wishes = merge([[question.trunk for question in rows.questions]])
+    def _forced_answers(self, look: _Look, readers: Sequence[_Rows]) -> None:
+        """Answers of the model, read by the model and, for divergences, by its base; nothing is kept."""
+        merged, wishes = merge([[question.trunk for question in rows.questions] for rows in readers])
         for batch in plan(merged, self._budget, self.traits.bound):
-            read_alone(look.ledger, look.key(rows.need), [batch])
-            if not look.pristine:
-                passages = {w.passage: (w.passage, 1) for member in batch.members for w in wishes[member]}
-                self._read_base(look, rows.need, _Kept(0), passages)
+            read_alone(look.ledger, look.key(readers[0].need), [batch])
+            for index, rows in enumerate(readers):
+                own = [w for member in batch.members for w in wishes[member] if w.reader == index]
+                if own and isinstance(rows.need, TokenDivergence) and not look.pristine:
+                    passages = {wish.passage: (wish.passage, 1) for wish in own}
+                    self._read_base(look, rows.need, _Kept(0), passages)
 
     def _answered_questions(
         self, look: _Look, key: Key, asked: Asking, limit: int | None, *, known: set[tuple[Prompt, Decoding]]

@@ -1,0 +1,137 @@
+"""What a study will cost: its looks planned one after the other, timed on the base itself."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sft_probe.execute.timing import ForwardSpeed, peak_memory, time_forward, time_training
+from sft_probe.observe.planning import Group, LookPlan, Planner, Wanted
+from sft_probe.study.arms import resolve
+from sft_probe.study.schedule import probe_steps
+from sft_probe.train.sft import ArmRun
+
+if TYPE_CHECKING:
+    from sft_probe.models.load import LoadedModel
+    from sft_probe.observe.needs import Need
+    from sft_probe.observe.workload import Work
+    from sft_probe.probes.base import Probe
+    from sft_probe.probes.selection import Selection
+    from sft_probe.study.spec import StudySpec
+
+LAST = "last look of a run, all probes"
+BYTES_KEPT = 4  # of a number that is remembered of the base
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """A kind of look, how often it is taken, and what one of them costs; seconds of its forward passes."""
+
+    name: str
+    times: int
+    work: Work
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """One arm: seconds of an optimiser step, and steps over all seeds."""
+
+    arm: str
+    steps: int
+    seconds_per_step: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """The plan of a study.
+
+    groups: of a look that all probes take part in. work: of all looks. look_seconds: of their forward passes;
+    judging what was seen comes on top. peak_memory: bytes, measured over the largest planned pass and the
+    first steps of every arm, with what is kept of the base added.
+    """
+
+    groups: tuple[Group, ...]
+    stages: tuple[Stage, ...]
+    trainings: tuple[Training, ...]
+    work: Work
+    speed: ForwardSpeed
+    look_seconds: float
+    training_seconds: float
+    peak_memory: int
+
+
+def estimate(
+    spec: StudySpec, base: LoadedModel, chosen: Selection, benchmark_paths: tuple[Path, ...]
+) -> Estimate:
+    """Plan and time a study. Nothing is kept of it.
+
+    Arms that edit rows are planned with the rows as they are given.
+    Raises: InputError where a look could not be taken.
+    """
+    planner = Planner(base, chosen.data, benchmark_paths=benchmark_paths)
+    looks = list(_looks(spec, planner, chosen.probes))
+    largest = max(look.largest for _, look in looks)
+    width = max(look.width for _, look in looks)
+    speed = time_forward(base.model, width=width, tokens=max(largest, width))
+    counted: dict[tuple[str, Work], int] = {}
+    for name, look in looks:
+        counted[name, look.work] = counted.get((name, look.work), 0) + 1
+    stages = tuple(
+        Stage(name=name, times=times, work=work, seconds=speed.seconds(work))
+        for (name, work), times in counted.items()
+    )
+    trainings = tuple(_trainings(spec, base, chosen))
+    return Estimate(
+        groups=next(look.groups for name, look in looks if name == LAST),
+        stages=stages,
+        trainings=trainings,
+        work=sum((stage.work * stage.times for stage in stages[1:]), stages[0].work * stages[0].times),
+        speed=speed,
+        look_seconds=sum(stage.seconds * stage.times for stage in stages),
+        training_seconds=sum(training.seconds_per_step * training.steps for training in trainings),
+        peak_memory=peak_memory() + BYTES_KEPT * planner.kept,
+    )
+
+
+def wanted(probes: Iterable[Probe]) -> Wanted:
+    """The needs of probes, each with those that have it."""
+    found: dict[Need, tuple[str, ...]] = {}
+    for probe in probes:
+        for need in dict.fromkeys(probe.needs()):
+            found[need] = (*found.get(need, ()), probe.name)
+    return found
+
+
+def _looks(spec: StudySpec, planner: Planner, probes: Iterable[Probe]) -> Iterator[tuple[str, LookPlan]]:
+    """All looks of a study in their order. At step 0 a model is its base, so nothing is read."""
+    every = wanted(probes)
+    often = wanted(probe for probe in probes if probe.name not in spec.schedule.ends_only)
+    planned: dict[tuple[str, object], LookPlan] = {}
+    yield "base, once", planner.look_at_base(every)
+    for _seed in spec.seeds:
+        for arm in spec.arms:
+            steps = resolve(spec, arm).max_steps
+            between = [step for step in probe_steps(spec.schedule, steps) if 0 < step < steps]
+            for name in (*("look" for _ in between), LAST):
+                key = name, planner.state
+                if key not in planned:
+                    planned[key] = planner.look(often if name == "look" else every)
+                yield name, planned[key]
+
+
+def _trainings(spec: StudySpec, base: LoadedModel, chosen: Selection) -> Iterator[Training]:
+    """Arms whose steps differ in nothing that takes time are timed once."""
+    timed: dict[str, float] = {}
+    for name, arm in spec.arms.items():
+        training = resolve(spec, name)
+        decisive = training.model_dump(exclude={"learning_rate", "max_steps", "warmup_steps"})
+        alike = repr((arm.method, arm.method_options, arm.regulariser, decisive))
+        if alike not in timed:
+            run = ArmRun(arm=arm, training=training, seed=0, max_length=spec.data.max_length)
+            with tempfile.TemporaryDirectory() as scratch:
+                timed[alike] = time_training(run, base, chosen.data, Path(scratch))
+        yield Training(arm=name, steps=training.max_steps * len(spec.seeds), seconds_per_step=timed[alike])

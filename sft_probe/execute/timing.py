@@ -1,0 +1,110 @@
+"""How fast a base is read and trained on this machine, and what memory that takes: measured, not assumed."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from transformers import TrainerCallback
+
+from sft_probe.data.examples import Dataset, DataSets
+from sft_probe.observe.forward import read
+from sft_probe.observe.lending import lend
+from sft_probe.observe.passages import Batch, Passage
+from sft_probe.train.sft import ArmRun, run_sft
+
+if TYPE_CHECKING:
+    from sft_probe.models.load import LoadedModel
+    from sft_probe.observe.workload import Work
+
+REPETITIONS = 3
+STEPS = 3  # of training; the first one, which allocates, is not timed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForwardSpeed:
+    """Seconds of a forward pass, as a straight line: so much for being one, and so much for each token."""
+
+    per_pass: float
+    per_token: float
+
+    def seconds(self, work: Work) -> float:
+        """What planned passes take."""
+        return work.passes * self.per_pass + work.positions * self.per_token
+
+
+def time_forward(model: nn.Module, *, width: int, tokens: int) -> ForwardSpeed:
+    """Read one row and a full batch of rows, with the logits of their second halves.
+
+    width: tokens per row.  tokens: in the full batch.
+    """
+    rows = max(2, tokens // width)
+    with lend(model):
+        one, full = (_seconds(model, n, width) for n in (1, rows))
+    per_token = max(0.0, (full - one) / ((rows - 1) * width))
+    return ForwardSpeed(per_pass=max(0.0, one - per_token * width), per_token=per_token)
+
+
+def time_training(run: ArmRun, base: LoadedModel, data: DataSets, scratch: Path) -> float:
+    """Seconds of one optimiser step of an arm, through the trainer that will train it."""
+    rows = STEPS * run.training.per_device_train_batch_size * run.training.gradient_accumulation_steps
+    few = DataSets({**data, "train": Dataset("train", data["train"].examples[:rows])})
+    short = run.training.model_copy(update={"max_steps": STEPS})
+    clock = _Clock()
+    run_sft(
+        ArmRun(arm=run.arm, training=short, seed=0, max_length=run.max_length),
+        base,
+        few,
+        scratch,
+        callbacks=(clock,),
+    )
+    return clock.seconds
+
+
+def peak_memory() -> int:
+    """Most bytes that were in use so far: on the accelerator, where there is one, else by this process."""
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+class _Clock(TrainerCallback):
+    """Time from the end of the first step to that of the last, per step."""
+
+    def __init__(self) -> None:
+        self._ends: list[float] = []
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        _wait()
+        self._ends.append(time.perf_counter())
+
+    @property
+    def seconds(self) -> float:
+        return (self._ends[-1] - self._ends[0]) / (len(self._ends) - 1)
+
+
+def _seconds(model: nn.Module, rows: int, width: int) -> float:
+    passage = Passage((1,) * (width + 1), max(1, width // 2))
+    batch = Batch(tuple(range(rows)), (passage,) * rows)
+    taken = []
+    for _ in range(REPETITIONS + 1):
+        start = time.perf_counter()
+        logits, _ = read(model, batch)
+        for at in range(0, len(logits), logits.step):
+            logits.at(slice(at, at + logits.step)).float().log_softmax(-1)
+        _wait()
+        taken.append(time.perf_counter() - start)
+    return median(taken[1:])
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
