@@ -64,7 +64,10 @@ ANSWERING: tuple[Need, ...] = (
     Generations(dataset="test", max_new_tokens=6, limit=4),
     Generations(dataset="test", max_new_tokens=4, temperature=1.0, n=3, limit=4),
     TokenDivergence(dataset="test", contexts="tuned", max_new_tokens=6),
+    TokenDivergence(dataset="test", contexts="tuned", max_new_tokens=6, limit=3),
     TokenDivergence(dataset="test", contexts="base", max_new_tokens=5),
+    TokenLogprobs(dataset="test", contexts="tuned", max_new_tokens=6),
+    TokenLogprobs(dataset="test", contexts="base", max_new_tokens=5),
 )
 SELF_TEST = ([1, 2, 3], [0])  # what models are asked once to learn how they can be read; see `Traits.of`
 
