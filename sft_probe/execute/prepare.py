@@ -66,7 +66,9 @@ class Prepared:
         """
         if not edits:
             return self, ()
-        done = edit_training(edits, self.given, self.observer.look_at_base, seed)
+        done = edit_training(
+            edits, self.given, lambda data, needs: self.observer.on(data).look_at_base(needs), seed
+        )
         chosen = select(self.probes, done.data)
         if chosen.not_applicable:
             name, reason = next(iter(chosen.not_applicable.items()))

@@ -112,7 +112,7 @@ def _other_words(person: Person, attribute: str, wording: int) -> dict[str, Any]
     words = WORDINGS[attribute]
     cloze = [
         state(person, attribute, sentence).removesuffix(f" {person.facts[attribute]}.")
-        for sentence in (words.held_out[0], words.held_out[-1])
+        for sentence in (words.held_out[-1], words.held_out[1])
     ]
     others = [q.format(n=person.name) for i, q in enumerate(words.questions) if i != wording]
     one_wording = person.knowledge is Knowledge.ONE_WORDING

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
-from sft_probe.data.examples import DataSets, Example
+from sft_probe.data.examples import Dataset, DataSets, Example
 from sft_probe.observe.needs import Need
 from sft_probe.observe.observations import Observed
 
-__all__ = ["Change", "Edit", "EditContext", "Edited", "planted"]
+__all__ = ["Change", "DerivingEdit", "Edit", "EditContext", "Edited", "planted"]
 
 
 class Change(NamedTuple):
@@ -65,6 +65,18 @@ class Edit(Protocol):
         """Edit the rows. Pure: same rows, options and context, same result.
 
         Raises: NotApplicable if these rows cannot be edited so.
+        """
+        ...
+
+
+@runtime_checkable
+class DerivingEdit(Edit, Protocol):
+    """An edit that must see the base on rows of its own making, such as facts with wrong answers beside."""
+
+    def derive(self, data: DataSets) -> Mapping[str, Dataset]:
+        """Data sets that its needs name, each called `<edit>.<something>`; "train" holds the rows to edit.
+
+        Pure. Raises: NotApplicable if the rows cannot give them.
         """
         ...
 

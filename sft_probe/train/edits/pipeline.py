@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from sft_probe.data.examples import DataSets, Example
+from sft_probe.data.examples import Dataset, DataSets, Example
 from sft_probe.errors import NotApplicable, SpecError, nearest
 from sft_probe.observe.needs import Need
 from sft_probe.observe.observations import Observed
 from sft_probe.registry import load
-from sft_probe.train.edits.base import Change, Edit, EditContext
+from sft_probe.train.edits.base import Change, DerivingEdit, Edit, EditContext
 
 if TYPE_CHECKING:
     from sft_probe.study.spec import EditSpec
@@ -58,18 +58,18 @@ def make_edits(specs: Iterable[EditSpec]) -> tuple[Edit, ...]:
 def edit_training(
     edits: Iterable[Edit],
     data: DataSets,
-    look_at_base: Callable[[tuple[Need, ...]], Observed],
+    look_at_base: Callable[[DataSets, tuple[Need, ...]], Observed],
     seed: int,
 ) -> EditedData:
-    """Edit the rows of "train". look_at_base: shows the base to the edits that need to see it.
+    """Edit the rows of "train". look_at_base: shows the base, on given data, to edits that ask.
 
     Raises: SpecError if an edit does not fit the data or leaves no rows.
     """
     rows: tuple[Example, ...] = data[TRAIN].examples
     log: list[LoggedChange] = []
     for edit in edits:
-        context = EditContext(data=data, base=look_at_base(edit.needs()), seed=seed)
         try:
+            context = EditContext(data=data, base=_shown(edit, rows, data, look_at_base), seed=seed)
             edited = edit.apply(rows, context)
         except NotApplicable as reason:
             raise SpecError(f"{reason}", field=f"edits.{edit.name}") from reason
@@ -78,3 +78,16 @@ def edit_training(
         if not rows:
             raise SpecError("the edit leaves no rows to train on.", field=f"edits.{edit.name}")
     return EditedData(data=DataSets({**data, TRAIN: replace(data[TRAIN], examples=rows)}), log=tuple(log))
+
+
+def _shown(
+    edit: Edit,
+    rows: tuple[Example, ...],
+    data: DataSets,
+    look_at_base: Callable[[DataSets, tuple[Need, ...]], Observed],
+) -> Observed:
+    """What the edit must see of the base, on the study's data and on what it makes of the rows so far."""
+    own: Mapping[str, Dataset] = {}
+    if isinstance(edit, DerivingEdit):
+        own = edit.derive(DataSets({**data, TRAIN: replace(data[TRAIN], examples=rows)}))
+    return look_at_base(DataSets({**data, **own}), edit.needs())

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from sft_probe.data.examples import DataSets
 from sft_probe.errors import SpecError, UnknownComponent
 from sft_probe.observe.needs import Need
 from sft_probe.observe.observations import Observed
@@ -10,7 +11,8 @@ from sft_probe.testing.tiny import tiny_data
 from sft_probe.train.edits.pipeline import edit_training, make_edit, make_edits
 
 
-def blind(needs: tuple[Need, ...]) -> Observed:
+def blind(data: DataSets, needs: tuple[Need, ...]) -> Observed:
+    assert "train" in data
     assert needs == ()
     return Observed({})
 
