@@ -8,8 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sft_probe.errors import ModelError
+from sft_probe.models.anatomy import anatomy
 from sft_probe.models.load import fresh_copy
 from sft_probe.observe.interventions import (
     Ablate,
@@ -43,6 +47,22 @@ BASE, DATA = tiny_base(), tiny_data()
 MODELS = {"full": tiny_tuned(BASE), "lora": tiny_lora(BASE)}
 SHIFT = MeanShift("text", 1)
 SCORES = Scores(dataset="test")
+KINDS: tuple[tuple[Intervention, ...], ...] = (
+    (FewShot(2, "test"), Prefill("on"), Template(on=False)),
+    (Interpolate(0.3),),
+    (Graft(layers=(1,)), Add(SHIFT)),
+    (Ablate(Direction(2, tuple(np.linspace(-1, 1, 32)))), Quantise(4), FewShot(2, "test", shuffled=True)),
+)
+TEXTS: tuple[Need, ...] = (
+    SCORES,
+    TokenLogprobs(dataset="test", limit=3),
+    TokenDivergence(dataset="test", limit=3),
+    TokenDivergence(dataset="test", contexts="tuned", max_new_tokens=4, limit=3),
+    TokenDivergence(dataset="test", contexts="base", max_new_tokens=4, limit=3),
+    Generations(dataset="test", max_new_tokens=4, limit=3),
+    States(dataset="test", limit=3),
+    StateLikeness(dataset="test"),
+)
 both = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 
 
@@ -70,25 +90,8 @@ def test_the_path_from_base_to_model_has_its_ends_where_they_are(model: Any) -> 
 
 @both
 def test_needs_under_all_interventions_leave_models_as_they_were(model: Any, tmp_path: Path) -> None:
-    vector = Direction(2, tuple(np.linspace(-1, 1, 32)))
-    kinds: tuple[tuple[Intervention, ...], ...] = (
-        (FewShot(2, "test"), Prefill("on"), Template(on=False)),
-        (Interpolate(0.3),),
-        (Graft(layers=(1,)), Add(SHIFT)),
-        (Ablate(vector), Quantise(4), FewShot(2, "test", shuffled=True)),
-    )
-    texts: tuple[Need, ...] = (
-        SCORES,
-        TokenLogprobs(dataset="test", limit=3),
-        TokenDivergence(dataset="test", limit=3),
-        TokenDivergence(dataset="test", contexts="tuned", max_new_tokens=4, limit=3),
-        TokenDivergence(dataset="test", contexts="base", max_new_tokens=4, limit=3),
-        Generations(dataset="test", max_new_tokens=4, limit=3),
-        States(dataset="test", limit=3),
-        StateLikeness(dataset="test"),
-    )
     benchmark = Benchmark(tasks=("tiny_choice",), limit=2, under=(Quantise(3),))
-    needs = [Weights(), benchmark, *(under(need, *kind) for kind in kinds for need in texts)]
+    needs = [Weights(), benchmark, *(under(need, *kind) for kind in KINDS for need in TEXTS)]
     observer = Observer(BASE, DATA, benchmark_paths=(tiny_benchmarks(tmp_path),))
     before = fingerprint(model), fingerprint(BASE.model)
     seen, base = observer.look(model, needs), observer.look_at_base(needs)
@@ -103,6 +106,38 @@ def test_nothing_is_left_behind_when_a_look_fails() -> None:
     with pytest.raises(ModelError, match="layers"):
         Observer(BASE, DATA).look(model, [wrong])
     assert fingerprint(model) == before
+
+
+@both
+@settings(max_examples=15)
+@given(
+    kind=st.sampled_from(KINDS),
+    needs=st.lists(st.sampled_from(TEXTS), min_size=1, max_size=3, unique=True),
+    good=st.integers(0, 6),
+    at_base=st.booleans(),
+)
+def test_nothing_is_left_behind_wherever_a_pass_fails(
+    model: Any, kind: Any, needs: list[Need], good: int, at_base: bool
+) -> None:
+    """After some good passes the last block of the model, or of the base, raises an error of its own."""
+    calls: list[int] = []
+
+    def fail(*_: object) -> None:
+        calls.append(1)
+        if len(calls) > good:
+            raise ArithmeticError("in the middle")
+
+    block = anatomy(BASE.model if at_base else model).blocks[-1]
+    hook = block.register_forward_pre_hook(fail)
+    before = fingerprint(model), fingerprint(BASE.model), torch.get_rng_state().tolist()
+    try:
+        Observer(BASE, DATA, token_budget=60).look(model, [under(need, *kind) for need in needs])
+    except ArithmeticError:
+        assert len(calls) == good + 1
+    else:
+        assert len(calls) <= good
+    assert (fingerprint(model), fingerprint(BASE.model), torch.get_rng_state().tolist()) == before
+    hook.remove()
 
 
 def test_needs_under_the_same_changes_share_a_pass() -> None:
