@@ -1,0 +1,298 @@
+from collections.abc import Callable
+from dataclasses import replace
+from math import log
+
+import numpy as np
+import pytest
+
+from sft_probe.data.examples import Dataset, DataSets, Example, Message
+from sft_probe.errors import NotApplicable, SpecError
+from sft_probe.observe.needs import Scores
+from sft_probe.observe.observations import Floats, Observed, ScoresSeen
+from sft_probe.probes.annotation_inheritance import AnnotationInheritance
+from sft_probe.schema import Measurement
+
+Find = Callable[..., Measurement]
+PROBE = AnnotationInheritance()
+FREE = "annotation_inheritance.content_free"
+LABELS = ("neg", "pos")
+EVEN = np.array([0.5, 0.5])
+
+
+def rows(n: int, name: str, **meta: object) -> tuple[Example, ...]:
+    """Rows with alternating labels."""
+    return tuple(
+        Example(
+            id=f"{name}{i}",
+            target=LABELS[i % 2],
+            choices=LABELS,
+            messages=(Message("user", f"Is it good?\n{name} {i} words here"),),
+            meta=meta,
+        )
+        for i in range(n)
+    )
+
+
+def flipped(examples: tuple[Example, ...], rate: float) -> tuple[Example, ...]:
+    """The first `rate` of the rows with the other label, as `label_noise` leaves them."""
+    changed = round(rate * len(examples))
+    return tuple(
+        replace(
+            e,
+            target=LABELS[1 - LABELS.index(e.target)],
+            meta={"planted": {"label_noise": {"clean": e.target}}},
+        )
+        if i < changed
+        else e
+        for i, e in enumerate(examples)
+    )
+
+
+def scores(examples: tuple[Example, ...], probabilities: Floats) -> ScoresSeen:
+    n = len(examples)
+    return ScoresSeen(
+        examples=examples,
+        target_logprob=np.zeros(n),
+        target_tokens=np.ones(n, dtype=int),
+        target_greedy=np.ones(n, dtype=bool),
+        choice_logprob=tuple(np.log(row) - 1 for row in probabilities),
+        choice_tokens=tuple(np.ones(2, dtype=int) for _ in examples),
+    )
+
+
+def observed(
+    test: tuple[tuple[Example, ...], Floats],
+    train: tuple[tuple[Example, ...], Floats],
+    lean: Floats = EVEN,
+) -> Observed:
+    """lean: (2,) probabilities for every input without content."""
+    data = DataSets({"test": Dataset("test", test[0]), "train": Dataset("train", train[0])})
+    free = PROBE.derive(data)[FREE].examples
+    return Observed(
+        {
+            Scores(dataset="test"): scores(*test),
+            Scores(dataset="train", limit=200): scores(*train),
+            Scores(dataset=FREE): scores(free, np.tile(lean, (len(free), 1))),
+        }
+    )
+
+
+def sure(examples: tuple[Example, ...], wrong: float, *, of_given: bool = False) -> Floats:
+    """Probability `wrong` off the clean label, or off the given one."""
+    marks = [dict(e.meta).get("planted", {}) for e in examples]
+    clean = [
+        e.target if of_given or not mark else mark["label_noise"]["clean"]  # type: ignore[index]
+        for e, mark in zip(examples, marks, strict=True)
+    ]
+    right = np.array([LABELS.index(label) for label in clean])
+    return np.where(np.arange(2) == right[:, None], 1 - wrong, wrong)
+
+
+TEST, TRAIN = rows(100, "test"), rows(200, "train")
+
+
+def looked(test: Floats, train_rows: tuple[Example, ...], train: Floats, lean: Floats = EVEN) -> Observed:
+    return observed((TEST, test), (train_rows, train), lean)
+
+
+def test_derive_asks_without_content_and_carries_the_training_labels() -> None:
+    data = DataSets({"test": Dataset("test", TEST), "train": Dataset("train", flipped(TRAIN, 0.25))})
+    free = PROBE.derive(data)[FREE]
+    assert free.examples[0].messages == (Message("user", "Is it good?\ntest N/A words here"),)
+    assert free.examples[0].meta["trained"] == [[75, 25], [25, 75]]
+    bare = Dataset("test", tuple(replace(row, choices=()) for row in TEST))
+    with pytest.raises(NotApplicable, match="no closed set of labels is shared by several rows of 'test'"):
+        PROBE.derive(DataSets({"test": bare, "train": bare}))
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.2, 0.3, 0.4])
+@pytest.mark.parametrize("passed_on", [0.0, 0.5, 1.0])
+def test_noise_that_is_passed_on_is_recovered(rate: float, passed_on: float, find: Find) -> None:
+    train = flipped(TRAIN, rate)
+    wrong = max(passed_on * rate, 1e-6)
+    base = looked(sure(TEST, 1e-6), train, sure(train, 1e-6))
+    found = PROBE.measure(looked(sure(TEST, wrong), train, sure(train, wrong)), base)
+    for metric, where in (
+        ("noise_inheritance", {"module": "held out"}),
+        ("noise_inheritance", {"module": "trained, label changed"}),
+        ("doubt_inheritance", {}),
+    ):
+        assert find(found, metric, **where).value == pytest.approx(passed_on, abs=1e-4), metric
+    assert find(found, "wrong_mass", module="held out").value == pytest.approx(wrong)
+    distance = find(found, "noise_matrix_distance")
+    assert distance.value == pytest.approx(2 * (rate - wrong), abs=1e-5)
+    assert distance.null_value == pytest.approx(2 * rate, abs=1e-5)
+    assert find(found, "noise_matrix", module="pos -> neg").value == pytest.approx(wrong)
+    if passed_on < 1 or rate < 0.4:
+        assert find(found, "flip_auc", module="doubt").value == 1  # it still knows the true label
+    assert find(found, "flip_memorised").value == pytest.approx(0, abs=1e-9)
+
+
+def test_memorised_noise_shows_on_changed_rows_only(find: Find) -> None:
+    train = flipped(TRAIN, 0.2)
+    base = looked(sure(TEST, 0.01), train, sure(train, 0.01))
+    found = PROBE.measure(looked(sure(TEST, 0.01), train, sure(train, 0.05, of_given=True)), base)
+    assert find(found, "flip_memorised").value == pytest.approx(0.9)
+    assert find(found, "flip_auc", module="doubt").value == 0.5  # all labels are believed alike
+    assert find(found, "flip_auc", module="loss change").value == 0  # and the changed ones took the most work
+    assert find(found, "noise_inheritance", module="held out").value == pytest.approx(0)
+    assert find(found, "noise_inheritance", module="trained, label changed").value == pytest.approx(
+        0.94 / 0.2
+    )
+
+
+def test_a_base_that_does_not_know_the_task_is_no_reference(find: Find) -> None:
+    train = flipped(TRAIN, 0.2)
+    found = PROBE.measure(
+        looked(sure(TEST, 0.2), train, sure(train, 0.2)), looked(sure(TEST, 0.5), train, sure(train, 0.5))
+    )
+    assert find(found, "noise_inheritance", module="held out").why.startswith("the base does not know")
+    assert find(found, "doubt_inheritance").value == pytest.approx(1)
+
+
+def test_without_noise_it_says_so(find: Find) -> None:
+    same = looked(sure(TEST, 0.1), TRAIN, sure(TRAIN, 0.1))
+    found = PROBE.measure(same, same)
+    assert find(found, "noise_inheritance", module="held out").why.startswith("no training row says")
+    assert find(found, "wrong_mass", module="held out").value == pytest.approx(0.1)
+    assert {"flip_auc", "doubt_inheritance", "noise_matrix"}.isdisjoint(row.metric for row in found.rows)
+    assert find(found, "annotator_kl").why.startswith("no row has `meta.annotators`")
+    assert find(found, "follows_rule").why.startswith("no row has two rules")
+
+
+def test_every_training_row_says_how_much_its_label_is_doubted() -> None:
+    train = flipped(TRAIN, 0.1)
+    seen = looked(sure(TEST, 0.1), train, sure(train, 0.1))
+    items = PROBE.measure(seen, seen).items
+    assert {item.metric for item in items} == {"label_doubt"}
+    assert len(items) == 200
+    suspects = sorted(items, key=lambda item: -item.value)[:20]
+    assert {item.item for item in suspects} == {f"train{i}" for i in range(20)}
+    assert all(item.prediction != item.target for item in suspects)
+
+
+@pytest.mark.parametrize("share", [0.6, 0.75, 0.9, 0.97])
+@pytest.mark.parametrize("inherited", [0.0, 0.5, 1.0])
+def test_the_share_of_a_label_that_is_inherited(share: float, inherited: float, find: Find) -> None:
+    train = tuple(replace(row, target=LABELS[i < share * 200]) for i, row in enumerate(TRAIN))
+    odds = share / (1 - share)
+    lean = np.array([1, odds**inherited]) / (1 + odds**inherited)
+    base = looked(sure(TEST, 0.5), train, sure(train, 0.5))
+    found = PROBE.measure(looked(np.tile(lean, (100, 1)), train, sure(train, 0.5), lean), base)
+    for dataset in (FREE, "test"):
+        row = find(found, "prior_inheritance", dataset=dataset)
+        assert row.value == pytest.approx(inherited, abs=0.03)
+        assert row.null_value == pytest.approx(0)
+    assert find(found, "content_free_share", module="pos").value == pytest.approx(lean[1])
+    assert find(found, "train_share", module="pos").value == pytest.approx(share, abs=0.005)
+
+
+def test_equal_shares_leave_nothing_to_inherit(find: Find) -> None:
+    seen = looked(sure(TEST, 0.1), TRAIN, sure(TRAIN, 0.1), np.array([0.2, 0.8]))
+    row = find(PROBE.measure(seen, seen), "prior_inheritance", dataset=FREE)
+    assert np.isnan(row.value)
+    assert row.why == "training labels are about equally frequent"
+
+
+def test_label_shares_are_estimated_from_predictions(find: Find) -> None:
+    rng = np.random.default_rng(0)
+    train = tuple(replace(row, target=LABELS[i < 150]) for i, row in enumerate(TRAIN))
+
+    def erring(examples: tuple[Example, ...]) -> Floats:
+        probabilities = sure(examples, 0.1)
+        err = rng.random(len(examples)) < 0.2
+        return np.where(err[:, None], probabilities[:, ::-1], probabilities)
+
+    seen = looked(erring(TEST), train, erring(train))
+    found = PROBE.measure(seen, seen)
+    row = find(found, "train_share_bbse", module="pos")
+    assert row.ci_low < 0.75 < row.ci_high
+    assert row.ci_high - row.ci_low < 0.5
+    assert row.null_value == 0.5
+    assert find(found, "confusion_condition").value > 1
+
+
+def crowd(n_annotators: int, mood: Floats, rng: np.random.Generator) -> tuple[Example, ...]:
+    """mood: (n,) chance that an annotator says "pos"; "ann" says it always."""
+    said = [
+        {"ann": "pos"} | {f"a{k}": LABELS[int(rng.random() < p)] for k in range(n_annotators - 1)}
+        for p in mood
+    ]
+    return tuple(
+        replace(row, meta={"annotators": by}) for row, by in zip(rows(len(mood), "c"), said, strict=True)
+    )
+
+
+def measured_on(examples: tuple[Example, ...], positive: Floats) -> Callable[..., Measurement]:
+    seen = observed((examples, np.stack([1 - positive, positive], 1)), (TRAIN, sure(TRAIN, 0.1)))
+    found = PROBE.measure(seen, seen)
+
+    def get(metric: str, module: str = "") -> Measurement:
+        (row,) = (r for r in found.rows if (r.metric, r.module, r.dataset) == (metric, module, "test"))
+        return row
+
+    return get
+
+
+@pytest.mark.parametrize("annotators", [4, 20])
+def test_a_model_of_the_crowds_distribution_is_at_the_floor(annotators: int) -> None:
+    rng = np.random.default_rng(0)
+    mood = rng.uniform(0.1, 0.9, 400)
+    share = (1 + mood * (annotators - 1)) / annotators
+    people = tuple(
+        replace(row, meta={"label_counts": {"pos": int(k), "neg": annotators - int(k)}})
+        for row, k in zip(rows(400, "c"), rng.binomial(annotators, share), strict=True)
+    )
+    right, bold = measured_on(people, share), measured_on(people, np.where(share > 0.5, 0.98, 0.02))
+    for metric in ("annotator_kl_excess", "annotator_jsd_excess"):
+        row = right(metric)
+        assert row.ci_low < 0 < row.ci_high
+        assert bold(metric).ci_low > 0.02
+    assert right("annotator_kl").value > 1 / (3 * annotators)
+    assert right("nearer_distribution").ci_low > bold("nearer_distribution").ci_high
+
+
+def test_whom_the_model_follows_where_annotators_differ() -> None:
+    rng = np.random.default_rng(1)
+    people = crowd(5, rng.uniform(0.05, 0.6, 200), rng)
+    like_ann = measured_on(people, np.full(200, 0.95))
+    assert like_ann("follows_annotator", "ann").value == 1
+    assert like_ann("jsd_to", "ann").ci_high < like_ann("jsd_to", "majority").ci_low
+    most = np.array([sum(label == "pos" for label in e.meta["annotators"].values()) > 2 for e in people])  # type: ignore[attr-defined]
+    like_most = measured_on(people, np.where(most, 0.95, 0.05))
+    assert like_most("follows_annotator", "majority").value == 1
+    assert like_most("jsd_to", "majority").ci_high < like_most("jsd_to", "ann").ci_low
+    assert like_most("nearer_distribution").value < 0
+
+
+def test_a_planted_distribution_on_training_rows_is_read_there(find: Find) -> None:
+    mark = {"annotators": {"annotator": 0, "clean": "neg", "distribution": {"neg": 0.7, "pos": 0.3}}}
+    train = tuple(replace(row, meta={"planted": mark}) for row in TRAIN)
+    half = np.full((200, 2), 0.5)
+    seen = looked(sure(TEST, 0.1), train, half)
+    row = find(PROBE.measure(seen, seen), "annotator_kl", dataset="train")
+    assert row.value == pytest.approx(0.7 * log(1.4) + 0.3 * log(0.6))
+    assert find(PROBE.measure(seen, seen), "annotator_kl_excess", dataset="train").value == pytest.approx(
+        row.value
+    )
+
+
+def test_where_two_rules_disagree_the_model_takes_sides(find: Find) -> None:
+    test = tuple(
+        replace(row, meta={"rules": {"first": row.target, "last": LABELS[i % 4 < 2]}})
+        for i, row in enumerate(TEST)
+    )
+    train = tuple(replace(row, meta={"rules": {"first": row.target, "last": "pos"}}) for row in TRAIN)
+    seen = observed((test, sure(test, 0.2)), (train, sure(train, 0.2)))
+    found = PROBE.measure(seen, seen)
+    for rule, mass in (("first", 0.8), ("last", 0.2)):
+        row = find(found, "follows_rule", module=rule)
+        assert (row.value, row.n) == (pytest.approx(mass), 50)
+    assert find(found, "labels_follow_rule", module="first").value == 1
+    assert find(found, "labels_follow_rule", module="last").n == 100
+
+
+@pytest.mark.parametrize(("option", "value"), [("limit", 0), ("train", ""), ("choice_score", "mean")])
+def test_bad_options_are_refused_by_name(option: str, value: object) -> None:
+    with pytest.raises(SpecError, match=f"'probes.annotation_inheritance.{option}'"):
+        AnnotationInheritance(**{option: value})  # type: ignore[arg-type]
