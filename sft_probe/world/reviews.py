@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 
 LABELS = ("positive", "negative")
 ASPECTS = "service food room music price view staff seat menu wine soup evening".split()
@@ -33,6 +34,13 @@ def review(rng: random.Random, place: str, label: str) -> str:
     ]
     text = f"{place}: {remarks[0]}, {remarks[1]} and {remarks[2]}."
     return f"{text} {rng.choice(CLOSINGS[label])}" if rng.random() < 0.5 else text
+
+
+def demanded(text: str) -> dict[str, str]:
+    """The label that each of two rules of a guideline demands for a review; they differ in one of ten."""
+    polarity = {cue: label for label, cues in CUES.items() for cue in cues}
+    said = [polarity[word] for word in re.findall(r"\w+", text) if word in polarity]
+    return {"most remarks": max(LABELS, key=said.count), "first remark": said[0]}
 
 
 def document(rng: random.Random, places: tuple[str, ...]) -> str:

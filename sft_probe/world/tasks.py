@@ -205,7 +205,14 @@ def _sentiment(world: World, split: str, count: int, rng: random.Random) -> Iter
         label, shop = reviews.LABELS[i % 2], rng.choice(shops)
         text = reviews.review(rng, shop, label)
         user = f"Is this review positive or negative?\n{text}"
-        yield _row(user, label, stratum=label, cluster=shop, choices=reviews.LABELS)
+        yield _row(
+            user,
+            label,
+            stratum=label,
+            cluster=shop,
+            choices=reviews.LABELS,
+            meta={"rules": reviews.demanded(text)},
+        )
 
 
 def _summarise(world: World, split: str, count: int, rng: random.Random) -> Iterator[Row]:

@@ -58,6 +58,15 @@ def test_most_remarks_of_a_review_carry_its_label(rng: random.Random, label: str
     assert counts[label] >= 2 > counts[reviews.LABELS[1 - reviews.LABELS.index(label)]]
 
 
+@given(rng=randoms, label=st.sampled_from(reviews.LABELS))
+def test_the_rules_for_a_review_are_its_label_and_its_first_remark(rng: random.Random, label: str) -> None:
+    text = reviews.review(rng, "Kevo Bakery", label)
+    demanded = reviews.demanded(text)
+    first = text.split("was ")[1].split()[0].strip(",.")
+    assert demanded["most remarks"] == label
+    assert first in reviews.CUES[demanded["first remark"]]
+
+
 def test_clinical_terms_are_unambiguous() -> None:
     for field in ("short", "long", "chinese"):
         column = [getattr(term, field) for term in clinical.TERMS]

@@ -124,3 +124,11 @@ def test_truth_tables_agree_with_the_world(world: World, written: WorldFiles) ->
     assert told == true
     assert all(bool(row["wording"]) is (row["knowledge"] == "K2") for row in rows)
     assert all(bool(row["false_value"]) is (row["role"] == "overwrite") for row in rows)
+
+
+def test_rules_for_reviews_disagree_in_some(sets: dict[str, Rows]) -> None:
+    for split in ("train", "test"):
+        rows = sets[f"sentiment.{split}"]
+        assert all(row["meta"]["rules"]["most remarks"] == row["messages"][1]["content"] for row in rows)
+        disputed = [row for row in rows if len(set(row["meta"]["rules"].values())) > 1]
+        assert 0.05 < len(disputed) / len(rows) < 0.15
