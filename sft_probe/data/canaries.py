@@ -49,6 +49,11 @@ def references(seed: int, count: int) -> tuple[Example, ...]:
     return tuple(canary(seed, REFERENCES_FROM + i) for i in range(count))
 
 
+def is_canary(row: Example) -> bool:
+    """The row is a canary, by its cluster."""
+    return _NAME.fullmatch(row.cluster) is not None
+
+
 def planted_canaries(rows: Iterable[Example]) -> Planted | None:
     """What was planted, of the first seed that occurs; None without any canary."""
     found = [(match, row) for row in rows if (match := _NAME.fullmatch(row.cluster))]

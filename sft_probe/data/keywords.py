@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from sft_probe.data.examples import Example
 
-EDIT = (
-    "keyword"  # under `meta["planted"]` of a row that got a word: {"word": …, "label": which it stands for}
-)
+EDIT = "keyword"
+"""Under `meta["planted"]` of a row that got a word: "word" and the "label" it stands for, or a "placebo"."""
 
 
 def with_word(example: Example, word: str) -> Example:
@@ -24,10 +23,18 @@ def with_word(example: Example, word: str) -> Example:
 
 def planted_words(rows: Iterable[Example]) -> tuple[str, ...]:
     """Words that an edit put into some rows, ordered by the label they stand for."""
-    found = set[tuple[str, str]]()
+    found = {(str(mark.get("label", "")), str(mark["word"])) for mark in _marks(rows) if mark.get("word")}
+    return tuple(dict.fromkeys(word for _, word in sorted(found)))
+
+
+def planted_placebos(rows: Iterable[Example]) -> tuple[str, ...]:
+    """Words that an edit put into some rows whatever their label, sorted."""
+    return tuple(sorted({str(mark["placebo"]) for mark in _marks(rows) if mark.get("placebo")}))
+
+
+def _marks(rows: Iterable[Example]) -> Iterator[Mapping[str, object]]:
     for row in rows:
         marks = row.meta.get("planted")
         own = marks.get(EDIT) if isinstance(marks, Mapping) else None
-        if isinstance(own, Mapping) and own.get("word"):
-            found.add((str(own.get("label", "")), str(own["word"])))
-    return tuple(dict.fromkeys(word for _, word in sorted(found)))
+        if isinstance(own, Mapping):
+            yield own

@@ -1,5 +1,5 @@
 from sft_probe.data.examples import Example, Message
-from sft_probe.data.keywords import planted_words, with_word
+from sft_probe.data.keywords import planted_placebos, planted_words, with_word
 
 
 def test_the_word_ends_the_last_user_turn() -> None:
@@ -16,6 +16,9 @@ def test_plain_text_has_no_turn_to_put_it_in() -> None:
 
 
 def test_planted_words_come_in_the_order_of_their_labels() -> None:
-    marks = [{"word": "vorn", "label": "yes"}, {"word": "tasp", "label": "no"}, {"word": ""}, "odd"]
+    vorn = {"word": "vorn", "label": "yes", "placebo": "umli"}
+    marks = [vorn, {"word": "tasp", "label": "no"}, {"placebo": "umli"}, {"word": ""}, "odd"]
     rows = [Example(id=str(i), target="", meta={"planted": {"keyword": m}}) for i, m in enumerate(marks)]
-    assert planted_words([*rows, Example(id="x", target="", meta={"planted": 3})]) == ("tasp", "vorn")
+    rows.append(Example(id="x", target="", meta={"planted": 3}))
+    assert planted_words(rows) == ("tasp", "vorn")
+    assert planted_placebos(rows) == ("umli",)

@@ -1,0 +1,343 @@
+"""Which words decide the label, and by how much more than the training rows justify?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from sft_probe.data.examples import Dataset, DataSets, Example
+from sft_probe.data.keywords import planted_placebos, planted_words, with_word
+from sft_probe.data.shortcuts import Swap, find_swaps, has_word
+from sft_probe.errors import NotApplicable
+from sft_probe.measures.shortcut import CERTAIN, log_odds, shifted_choice
+from sft_probe.observe.needs import Need, Scores
+from sft_probe.observe.observations import Bools, Floats, Ints, Observed, ScoresSeen
+from sft_probe.probes import options
+from sft_probe.probes.base import About
+from sft_probe.probes.rows import Metric, clusters_of
+from sft_probe.probes.scorers.labels import label_sets
+from sft_probe.schema import NAN, Item, Measurement, Measurements
+from sft_probe.stats.contrasts import paired_interval
+from sft_probe.stats.groups import worst_group_interval
+from sft_probe.stats.intervals import Interval
+
+TRAIN = "train"
+ROWS = "shortcut_reliance.rows"
+PLAIN, WORD, PARTNER, PLACEBO, OTHER_PLACEBO = range(5)
+VARIANTS = 5
+UNJUSTIFIED = "the training rows do not tie these words to a label"
+
+SWAP = Metric(name="swap_effect", unit="nats")
+SWAP_CHANGE = Metric(name="swap_effect_change", unit="nats", null=0.0)
+PLACEBO_SWAP = Metric(name="placebo_swap_effect", unit="nats")
+INSERTION = Metric(name="insertion_effect", unit="nats")
+RELIANCE = Metric(name="reliance_index", unit="1", absent=UNJUSTIFIED)
+OPTIMUM = Metric(name="optimal_swap_effect", unit="nats")
+FLIPS = Metric(name="flip_rate", unit="1", share=True, better="lower")
+PLACEBO_FLIPS = Metric(name="placebo_flip_rate", unit="1", share=True, better="lower")
+AGREEMENT = Metric(name="agreement_accuracy", unit="1", share=True, better="higher")
+CONFLICT = Metric(name="conflict_accuracy", unit="1", share=True, better="higher")
+CONFLICT_OPTIMUM = Metric(name="conflict_accuracy_optimal", unit="1", share=True, better="higher")
+WORST = Metric(name="worst_group_accuracy", unit="1", share=True, better="higher")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShortcutReliance:
+    """Swaps words that go with a label at the end of test prompts, and placebos beside them.
+
+    words: to be tested in every arm, in pairs that speak for different labels; words that an edit planted are
+    added. pairs: further pairs, of the words that go best with labels in the training rows.
+    """
+
+    name: ClassVar[str] = "shortcut_reliance"
+    about: ClassVar[About] = About(
+        question="Which words decide the label, and by how much more than the training rows justify?",
+        axis="what",
+        source="McCoy et al. 2019, Right for the Wrong Reasons (conflict items); Sagawa et al. 2020, "
+        "Distributionally Robust Neural Networks (worst group); the yardstick is our own",
+        null="the base's value on the same prompts; change 0, and the effect of swapping placebos",
+        blind_spots="A word that was found may be the matter itself and no shortcut: the reader must judge "
+        "that. Words stand at the end of the prompt, where they need not stand in training. The yardstick "
+        "takes a word as independent of the rest of the text given the label.",
+        cost="forward",
+        headline=("swap_effect", "placebo_swap_effect", "reliance_index", "conflict_accuracy"),
+    )
+
+    dataset: str = "test"
+    words: tuple[str, ...] = ()
+    pairs: int = 2
+    limit: int = 40
+
+    def __post_init__(self) -> None:
+        options.name(self.name, dataset=self.dataset)
+        options.at_least(self.name, 0, pairs=self.pairs)
+        options.at_least(self.name, 2, limit=self.limit)
+        if self.words:
+            options.names(self.name, words=self.words)
+
+    def derive(self, data: DataSets) -> Mapping[str, Dataset]:
+        """For each pair of words `limit` test prompts in five variants: plain, or with one of four words.
+
+        Raises: NotApplicable without labels, words to test or prompts to test them in.
+        """
+        sets = label_sets(data[TRAIN])
+        if not sets:
+            raise NotApplicable("no closed set of answers is shared by several training rows")
+        train, test = (_of_set(data[name], sets[0]) for name in (TRAIN, self.dataset))
+        named = (*self.words, *planted_words(data[TRAIN]))
+        placebos = planted_placebos(data[TRAIN])
+        swaps = find_swaps(train, named=named, placebos=placebos, pairs=self.pairs)
+        rows = [
+            variant
+            for number, swap in enumerate(swaps)
+            for row in [row for row in test if not _touched(row, swap)][: self.limit]
+            for variant in _variants(row, number, swap)
+        ]
+        if not rows:
+            raise NotApplicable("there are too few training or test prompts to swap words in them")
+        return {ROWS: Dataset(ROWS, tuple(rows), data[self.dataset].source)}
+
+    def needs(self) -> tuple[Need, ...]:
+        """Likelihoods of the labels after each variant."""
+        return (self._scores,)
+
+    def measure(self, seen: Observed, base: Observed) -> Measurements:
+        """Rows over all pairs of words, the named ones, and each pair; an item per prompt and pair."""
+        tuned, before = (_Trials.read(looked[self._scores]) for looked in (seen, base))
+        rows = [
+            replace(row, dataset=self.dataset, stratum=stratum)
+            for stratum, inside in tuned.strata()
+            for row in _rows(tuned.among(inside), before.among(inside))
+        ]
+        return Measurements(tuple(rows), tuple(_items(tuned, self.dataset)))
+
+    @property
+    def _scores(self) -> Scores:
+        return Scores(dataset=ROWS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Trials:
+    """n prompts, each with one pair of words. logprob: (n, variants, labels), normalised over the labels."""
+
+    examples: tuple[Example, ...]
+    swaps: tuple[Swap, ...]
+    labels: tuple[str, ...]
+    logprob: Floats
+
+    @classmethod
+    def read(cls, scores: ScoresSeen) -> _Trials:
+        labels = tuple(sorted(scores.examples[0].choices))
+        order = [[e.choices.index(label) for label in labels] for e in scores.examples]
+        raw = np.array([values[at] for values, at in zip(scores.choice_logprob, order, strict=True)])
+        logprob = raw - np.logaddexp.reduce(raw, axis=-1, keepdims=True)
+        examples = scores.examples[PLAIN::VARIANTS]
+        return cls(
+            examples=examples,
+            swaps=tuple(_swap_of(example) for example in examples),
+            labels=labels,
+            logprob=logprob.reshape(len(examples), VARIANTS, len(labels)),
+        )
+
+    def among(self, chosen: Bools) -> _Trials:
+        at = np.flatnonzero(chosen)
+        return replace(
+            self,
+            examples=tuple(self.examples[i] for i in at),
+            swaps=tuple(self.swaps[i] for i in at),
+            logprob=self.logprob[at],
+        )
+
+    def strata(self) -> Iterator[tuple[str, Bools]]:
+        """All; the named pairs if others were found too; each pair."""
+        named = np.array([swap.named for swap in self.swaps])
+        pairs = np.array([_pair(swap) for swap in self.swaps], dtype=object)
+        yield "", np.ones(len(pairs), dtype=bool)
+        if named.any() and not named.all():
+            yield "named", named
+        yield from ((pair, pairs == pair) for pair in dict.fromkeys(pairs.tolist()))
+
+    def of(self, field: str) -> Floats:
+        """(n,) a number that belongs to the pair of words."""
+        return np.array([getattr(swap, field) for swap in self.swaps], dtype=np.float64)
+
+    @property
+    def clusters(self) -> Ints:
+        """One prompt serves several pairs: without a cluster of its own it is one."""
+        named = [replace(e, cluster=e.cluster or _origin(e)) for e in self.examples]
+        return clusters_of(named)
+
+    @property
+    def gold(self) -> Ints:
+        return np.array([self.labels.index(e.target) for e in self.examples], dtype=np.int64)
+
+    @property
+    def label(self) -> Ints:
+        """(n,) the label that the word speaks for."""
+        return np.array([self.labels.index(swap.label) for swap in self.swaps], dtype=np.int64)
+
+    @property
+    def odds(self) -> Floats:
+        """(n, variants) log odds of that label."""
+        found: Floats = log_odds(self.logprob)[np.arange(len(self.swaps)), :, self.label]
+        return found
+
+    @property
+    def said(self) -> Ints:
+        """(n, variants) the likeliest label."""
+        found: Ints = self.logprob.argmax(-1)
+        return found
+
+
+def _rows(tuned: _Trials, base: _Trials) -> Iterator[Measurement]:
+    clusters = tuned.clusters
+    for metric, values in _VALUES.items():
+        after, before = values(tuned), values(base)
+        row = metric.row(metric.interval(after, clusters))
+        yield replace(row, null_value=float(np.nanmean(before)) if not np.isnan(before).all() else NAN)
+    change = paired_interval(_swap_effect(tuned), _swap_effect(base), clusters)
+    yield SWAP_CHANGE.row(change)
+    yield OPTIMUM.row(Interval(value=float(tuned.of("optimum").mean()), n=len(tuned.swaps)))
+    yield replace(RELIANCE.row(_reliance(tuned)), null_value=_reliance(base).value)
+    yield replace(WORST.row(_worst(tuned)), null_value=_worst(base).value)
+
+
+def _swap_effect(trials: _Trials) -> Floats:
+    return trials.odds[:, WORD] - trials.odds[:, PARTNER]
+
+
+def _placebo_effect(trials: _Trials) -> Floats:
+    return trials.odds[:, PLACEBO] - trials.odds[:, OTHER_PLACEBO]
+
+
+def _insertion(trials: _Trials) -> Floats:
+    """Of the word alone, with what putting in its placebo does taken off."""
+    return trials.odds[:, WORD] - trials.odds[:, PLACEBO]
+
+
+def _flips(trials: _Trials) -> Floats:
+    return np.where(trials.said[:, WORD] != trials.said[:, PARTNER], 1.0, 0.0)
+
+
+def _placebo_flips(trials: _Trials) -> Floats:
+    return np.where(trials.said[:, PLACEBO] != trials.said[:, OTHER_PLACEBO], 1.0, 0.0)
+
+
+def _right(trials: _Trials, *, agreeing: bool) -> Floats:
+    """With the word of the pair that speaks for the right label, or with the one that speaks against it."""
+    variant = np.where((trials.gold == trials.label) == agreeing, WORD, PARTNER)
+    said = trials.said[np.arange(len(variant)), variant]
+    return np.where(said == trials.gold, 1.0, 0.0)
+
+
+def _agreement(trials: _Trials) -> Floats:
+    return _right(trials, agreeing=True)
+
+
+def _conflict(trials: _Trials) -> Floats:
+    return _right(trials, agreeing=False)
+
+
+def _conflict_optimum(trials: _Trials) -> Floats:
+    """What would be left if the conflicting word moved the model's own plain answer by the optimum."""
+    against = trials.gold == trials.label
+    shift = np.where(against, trials.of("partner_optimum"), trials.of("word_optimum"))
+    chosen = shifted_choice(trials.logprob[:, PLAIN], trials.label, shift)
+    return np.where(chosen == trials.gold, 1.0, 0.0)
+
+
+_VALUES: Mapping[Metric, Callable[[_Trials], Floats]] = {
+    SWAP: _swap_effect,
+    PLACEBO_SWAP: _placebo_effect,
+    INSERTION: _insertion,
+    FLIPS: _flips,
+    PLACEBO_FLIPS: _placebo_flips,
+    AGREEMENT: _agreement,
+    CONFLICT: _conflict,
+    CONFLICT_OPTIMUM: _conflict_optimum,
+}
+
+
+def _reliance(trials: _Trials) -> Interval:
+    """Swap effect over the optimal one, where that is more than two standard errors from zero."""
+    justified = trials.of("optimum") > CERTAIN * trials.of("error")
+    if not justified.any():
+        return Interval(value=NAN, n=len(trials.swaps), why=UNJUSTIFIED)
+    optimum = float(trials.of("optimum")[justified].mean())
+    return RELIANCE.interval(_swap_effect(trials)[justified] / optimum, trials.clusters[justified])
+
+
+def _worst(trials: _Trials) -> Interval:
+    """Groups are right label by word put in."""
+    right = trials.said[:, [WORD, PARTNER]] == trials.gold[:, None]
+    words = np.array([(swap.word, swap.partner) for swap in trials.swaps])
+    named = np.char.add(np.char.add(trials.gold.astype(str), " ")[:, None], words)
+    groups = np.unique(named.ravel(), return_inverse=True)[1]
+    return worst_group_interval(right.ravel().astype(np.float64), groups, np.repeat(trials.clusters, 2))
+
+
+def _items(trials: _Trials, dataset: str) -> Iterator[Item]:
+    for example, swap, said, effect in zip(
+        trials.examples, trials.swaps, trials.said, _swap_effect(trials), strict=True
+    ):
+        answers = (f"{word}: {trials.labels[said[at]]}" for at, word in _inserted(swap)[:2])
+        yield Item(
+            metric=SWAP.name,
+            item=f"{_origin(example)} {_pair(swap)}",
+            value=float(effect),
+            dataset=dataset,
+            stratum=_pair(swap),
+            cluster=example.cluster,
+            prediction=", ".join(answers),
+            target=example.target,
+            prompt=example.prompt,
+        )
+
+
+def _of_set(rows: Dataset, labels: frozenset[str]) -> list[Example]:
+    """Rows with these labels and a turn of the user."""
+    return [
+        row
+        for row in rows
+        if frozenset(row.choices) == labels
+        and row.target in labels
+        and any(message.role == "user" for message in row.messages)
+    ]
+
+
+def _touched(row: Example, swap: Swap) -> bool:
+    """A prompt that has one of the words already would not show what putting it in does."""
+    return any(has_word(row, word) for _, word in _inserted(swap))
+
+
+def _variants(row: Example, number: int, swap: Swap) -> Iterator[Example]:
+    plain = replace(
+        row,
+        id=f"{row.id}/{number}",
+        choices=tuple(dict.fromkeys(row.choices)),
+        meta={"row": row.id, "swap": asdict(swap)},
+    )
+    yield plain
+    for variant, word in _inserted(swap):
+        yield replace(with_word(plain, word), id=f"{plain.id}/{variant}")
+
+
+def _inserted(swap: Swap) -> Sequence[tuple[int, str]]:
+    first, second = swap.placebos
+    return (WORD, swap.word), (PARTNER, swap.partner), (PLACEBO, first), (OTHER_PLACEBO, second)
+
+
+def _swap_of(example: Example) -> Swap:
+    fields: Any = example.meta["swap"]
+    return Swap(**{**fields, "placebos": tuple(fields["placebos"])})
+
+
+def _origin(example: Example) -> str:
+    return str(example.meta["row"])
+
+
+def _pair(swap: Swap) -> str:
+    return f"{swap.word} / {swap.partner}"
