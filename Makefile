@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint check clean
+.PHONY: demo test lint check performance clean
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/sft-probe demo -o runs/demo
@@ -21,6 +21,10 @@ lint: $(VENV)/.installed-dev
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
+performance: $(VENV)/.installed-bench  ## benchmarks against other tools, a quarter of an hour; netrep is not in the registry
+	$(VENV)/bin/python -m pip show --quiet netrep || $(PIP) --no-deps git+https://github.com/ahwillia/netrep@0186b8a77ec1ebaf541cc8f7173cb2556df8a8f0
+	$(VENV)/bin/python -m analyses.performance -o reports/performance
+
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) -e .
@@ -32,6 +36,10 @@ $(VENV)/.installed-test: $(VENV)/.installed
 
 $(VENV)/.installed-dev: $(VENV)/.installed-test
 	$(PIP) -e ".[test,dev]"
+	touch $@
+
+$(VENV)/.installed-bench: $(VENV)/.installed
+	$(PIP) -e ".[bench]"
 	touch $@
 
 clean:

@@ -14,10 +14,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from importlib.metadata import version
+from importlib.util import find_spec
 from math import isnan
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+BENCH = "-c constraints.txt -e '.[bench]'"  # the peers of the package registry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +99,7 @@ class Result:
     """What one benchmark found.
 
     setting: model, data, batch sizes. versions: of the peers. notes: what a reader must know, for misses
-    also where the time goes and what would close the gap. figure: name of an SVG beside the report, or "".
+    also where the time goes and what would close the gap. figure: name of a picture beside the report, or "".
     """
 
     name: str
@@ -165,6 +169,18 @@ def in_fresh_process(function: str, **arguments: Any) -> dict[str, Any]:
         raise RuntimeError(f"{function} failed in its own process:\n{done.stderr}")
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
+
+
+def require(**peers: str) -> dict[str, str]:
+    """Versions of other tools, by name.
+
+    peers: name of a module to what `python -m pip install` must be given to have it.
+    Raises: SystemExit with one sentence that says what to install.
+    """
+    if missing := [name for name in peers if find_spec(name) is None]:
+        wanted = " ".join(dict.fromkeys(peers[name] for name in missing))
+        raise SystemExit(f"{' and '.join(missing)} cannot be imported: run `python -m pip install {wanted}`.")
+    return {name: version(name) for name in peers}
 
 
 def to_json(result: Result, machine: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from analyses.performance.bench import (
+    BENCH,
     Result,
     Row,
     Settings,
@@ -21,6 +22,7 @@ from analyses.performance.bench import (
     at_most,
     in_fresh_process,
     race,
+    require,
     speedup,
 )
 from analyses.performance.material import states_of_both
@@ -28,6 +30,7 @@ from sft_probe.measures.geometry import debiased_cka
 from sft_probe.measures.moments import PairStream
 
 States = NDArray[np.float32]
+NETREP = "git+https://github.com/ahwillia/netrep@0186b8a77ec1ebaf541cc8f7173cb2556df8a8f0"
 
 TOKENS = (1024, 8192)
 MEMORY_TOKENS = (10_000, 100_000, 1_000_000)
@@ -39,6 +42,7 @@ BATCH = 256  # tokens, where torch_cka averages over batches
 
 def run(settings: Settings) -> Result:
     """Time on states of the planted model, memory on random states of the same shape."""
+    versions = require(torch_cka=BENCH, netrep=NETREP)
     tuned, base = states_of_both(settings.work, max(TOKENS))
     rows = []
     for tokens in TOKENS:
@@ -57,7 +61,7 @@ def run(settings: Settings) -> Result:
             "data": "plain text of the planted world, every token but the first of each document",
             "sides": "float64 here, float32 in the peers as they come",
         },
-        versions={"torch-cka": "0.21", "netrep": "0.0.2 (commit 0186b8a)"},
+        versions=versions,
         notes=NOTES,
     )
 
@@ -74,7 +78,7 @@ def time_rows(tuned: States, base: States, repetitions: int) -> list[Row]:
     else:
         timed["torch_cka"] = lambda: torch_cka(tuned, base, BATCH)
     same = agreement(tuned, base)
-    timings = race(timed, repetitions if tokens <= 1024 else max(5, repetitions - 2))
+    timings = race(timed, min(5, repetitions))
     found = timings["ours"]
     case = f"{tokens} tokens, {layers} layers"
     rows = [speedup(f"netrep, {case}", found, timings["netrep"], at_least(10), same["netrep"])]
@@ -106,16 +110,21 @@ def time_rows(tuned: States, base: States, repetitions: int) -> list[Row]:
 
 
 def agreement(tuned: States, base: States) -> dict[str, str]:
-    """How far the answers are apart, checked before anything is timed."""
+    """How far the answers are apart, checked before anything is timed.
+
+    netrep sums a tokens-by-tokens matrix in the precision of the states; float32 costs it three digits at
+    8192 tokens, so up to 1024 it is checked in float64.
+    """
     found = ours(tuned, base)
     biased = np.array([biased_cka(x, y) for x, y in zip(tuned, base, strict=True)])
-    apart = {"netrep": float(abs(np.cos(netrep(tuned, base)) - biased).max())}
+    kind = np.float64 if tuned.shape[1] <= 1024 else np.float32
+    apart = {"netrep": float(abs(np.cos(netrep(tuned.astype(kind), base.astype(kind))) - biased).max())}
     if tuned.shape[1] <= 1024:
         apart["torch_cka"] = float(abs(np.diag(torch_cka(tuned, base, tuned.shape[1])) - found).max())
-        limits = {"netrep": 1e-4, "torch_cka": 1e-3}
+        limits = {"netrep": 1e-6, "torch_cka": 1e-3}
     else:
         apart["batches"] = float(abs(np.diag(torch_cka(tuned, base, BATCH)) - found).max())
-        limits = {"netrep": 1e-4, "batches": 0.02}
+        limits = {"netrep": 5e-3, "batches": 0.02}
     for name, limit in limits.items():
         if not apart[name] <= limit:
             raise AssertionError(f"{name} gives other answers: {apart[name]}")

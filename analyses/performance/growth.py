@@ -17,8 +17,8 @@ from sft_probe.testing.tiny import tiny_data, tiny_model, tiny_tokenizer, tiny_t
 
 ITEMS = (32, 64, 128, 256)
 LAYERS = (2, 4, 8, 16)
-CHECKPOINTS = (1, 2, 4, 8)
-ARMS = (1, 2, 4, 8)
+CHECKPOINTS = (1, 2, 4)
+ARMS = (1, 2, 4)
 FLAT = 1.05  # a slope of 1 within what a shared machine lets one tell
 
 
@@ -31,7 +31,7 @@ def run(settings: Settings) -> Result:
         "checkpoints of an arm": sweep(CHECKPOINTS, lambda size: looks(checkpoints=size), repetitions),
         "arms": sweep(ARMS, lambda size: looks(arms=size), repetitions),
     }
-    figure = settings.output_dir / "figures" / "growth.svg"
+    figure = settings.output_dir / "figures" / "growth.png"
     draw(found, figure)
     return Result(
         name="growth",
@@ -147,10 +147,9 @@ def draw(found: dict[str, Sweep], path: Path) -> None:
     """One line per kind of growth on log-log axes, with a line of slope 1 for the eye."""
     import matplotlib as mpl
 
-    mpl.use("svg")
+    mpl.use("agg")
     import matplotlib.pyplot as plt
 
-    mpl.rcParams["svg.hashsalt"] = "growth"
     path.parent.mkdir(parents=True, exist_ok=True)
     figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
     for name, timings in found.items():
@@ -162,5 +161,5 @@ def draw(found: dict[str, Sweep], path: Path) -> None:
     axes.set(xlabel="times as many", ylabel="times as long (processor time)")
     axes.set_title("Cost of a battery grows at most linearly", loc="left")
     axes.legend(frameon=False)
-    figure.savefig(path, metadata={"Date": None})
+    figure.savefig(path, dpi=150)
     plt.close(figure)

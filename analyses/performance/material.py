@@ -50,7 +50,7 @@ def train(
 def states_of_both(work: Path, tokens: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """(layers, tokens, hidden) residual states of a fine-tuned model and of its base on plain text."""
     spec, prepared = demo(work)
-    need = States(dataset="generic", at="all", limit=max(200, tokens // 30))
+    need = States(dataset="generic", at="all", limit=max(200, tokens // 20))
     tuned = train(spec, prepared, work / "trainer").model
     after = prepared.observer.look(tuned, [need])[need].states
     before = prepared.observer.look_at_base([need])[need].states

@@ -42,7 +42,6 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", choices=[[], *BENCHMARKS], metavar="name", help="default: all")
     parser.add_argument("--real", type=Path, help="folder with models/ and data/ of real material")
-    parser.add_argument("--peers", type=Path, help="folder that holds the other tools (see README.md)")
     parser.add_argument("-o", "--output-dir", type=Path, default=Path("reports/performance"))
     parser.add_argument("--repetitions", type=int, default=7, help="of each side of a race")
     parser.add_argument("--page-only", action="store_true", help="only render the page from results")
@@ -52,8 +51,6 @@ def _arguments() -> argparse.Namespace:
 def _run(name: str, given: argparse.Namespace) -> None:
     import torch
 
-    if given.peers:
-        sys.path.append(str(given.peers))
     torch.set_num_threads(1)
     machine = describe()
     with tempfile.TemporaryDirectory() as work:
@@ -69,7 +66,6 @@ def _run(name: str, given: argparse.Namespace) -> None:
 def _spawn(name: str, given: argparse.Namespace) -> bool:
     options = ["-o", str(given.output_dir), "--repetitions", str(given.repetitions)]
     options += ["--real", str(given.real)] if given.real else []
-    options += ["--peers", str(given.peers)] if given.peers else []
     print(f"{name} …", flush=True)
     call = [sys.executable, "-m", "analyses.performance", name, *options]
     return subprocess.run(call, check=False).returncode == 0

@@ -16,7 +16,7 @@ SHAPE = {
     "num_attention_heads": 32,
     "vocab_size": 32000,
 }
-FILLED = 64  # rows of each matrix that are not zero
+FILLED = 8  # rows of each matrix that are not zero
 SHARDS = 8
 
 

@@ -35,12 +35,19 @@ def test_a_fresh_adapter_has_no_rank() -> None:
     assert np.isnan(stable_rank_of_product(np.zeros((8, 2)), np.ones((2, 5))))
 
 
-def test_large_matrices_by_lanczos(monkeypatch: pytest.MonkeyPatch) -> None:
-    matrix = np.random.default_rng(0).normal(size=(60, 90)).astype(np.float32)
+@pytest.mark.parametrize("rank", [1, 3, 60])
+def test_large_matrices_by_lanczos(rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    matrix = (rng.normal(size=(60, rank)) @ rng.normal(size=(rank, 90))).astype(np.float32)
     exact = stable_rank(matrix)
     monkeypatch.setattr(spectra, "DENSE_SIDE", 10)
     assert stable_rank(matrix) == pytest.approx(exact, rel=1e-6)
     assert stable_rank(matrix) == stable_rank(matrix)
+
+
+@pytest.mark.parametrize("value", [0.0, np.inf, np.nan])
+def test_no_rank_without_a_finite_norm(value: float) -> None:
+    assert np.isnan(stable_rank(np.full((300, 400), value)))
 
 
 def test_squared_norm_accumulates_in_float64() -> None:
