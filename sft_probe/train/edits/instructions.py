@@ -56,7 +56,8 @@ class Instructions:
         """Rows that were changed keep the rule and the plain answer in `meta["planted"]["instructions"]`."""
         draw = context.draw(self.name, self.seed)
         order = draw.sample(range(len(rows)), len(rows))
-        wanted, done, changes = round(self.rate * len(rows)), list(rows), []
+        wanted, done = round(self.rate * len(rows)), list(rows)
+        changes: list[Change] = []
         for i in order:
             if len(changes) == wanted:
                 break

@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from sft_probe.data.examples import Dataset, DataSets, Example, Message
+from sft_probe.data.instruction_battery import Put
+from sft_probe.data.instructions import RULES
+from sft_probe.errors import NotApplicable, SpecError
+from sft_probe.observe.needs import Benchmark, Generations
+from sft_probe.observe.observations import BenchmarkItem, BenchmarkSeen, GenerationsSeen, Observed
+from sft_probe.probes.instruction_following import InstructionFollowing
+from sft_probe.schema import Measurement
+from sft_probe.testing.conformance import check_items, check_rows
+
+Find = Callable[..., Measurement]
+Robot = Callable[[Example], str]
+
+FOLLOWABLE = tuple(name for name, rule in RULES.items() if rule.follow)
+PROBE = InstructionFollowing(rules=FOLLOWABLE, prompts=28)
+PLAIN = "Ida Berg, the baker, was born in Oslo"
+
+
+def study(number: int = 30, trained: tuple[str, ...] = ()) -> DataSets:
+    test = tuple(
+        Example(id=f"q{i}", messages=(Message("user", f"Where is {i}?"),), target=PLAIN)
+        for i in range(number)
+    )
+    train = tuple(
+        Example(id=name, target=PLAIN, meta={"planted": {"instructions": {"rule": name}}}) for name in trained
+    )
+    return DataSets({"test": Dataset("test", test), "train": Dataset("train", train)})
+
+
+def puts(example: Example) -> tuple[Put, ...]:
+    return example.meta.get("put", ())  # type: ignore[return-value]
+
+
+def follow(put: Put) -> str:
+    return RULES[put.rule].followed(PLAIN, put.argument) or ""
+
+
+def deaf(example: Example) -> str:
+    return PLAIN
+
+
+def obedient(example: Example) -> str:
+    """Does what the user says, or said a turn ago."""
+    mine = puts(example)
+    return follow(mine[-1]) if mine and mine[-1].cell == "asked" else PLAIN
+
+
+def answered(robot: Robot, probe: InstructionFollowing = PROBE, data: DataSets | None = None) -> Observed:
+    sets = probe.derive(data or study())
+    seen = {}
+    for need in probe.needs():
+        assert isinstance(need, Generations)
+        examples = sets[need.dataset].examples
+        texts = tuple(robot(example) for example in examples)
+        seen[need] = GenerationsSeen(
+            examples=examples,
+            texts=texts,
+            n_tokens=np.full(len(texts), 5),
+            stopped=np.full(len(texts), True),
+        )
+    return Observed(seen)
+
+
+def test_one_who_follows_everything(find: Find) -> None:
+    found = PROBE.measure(answered(obedient), answered(deaf))
+    check_rows(found.rows)
+    check_items(found.items)
+    assert find(found, "adherence").value == 1
+    unasked = find(found, "adherence_unasked").value
+    assert find(found, "adherence").null_value == pytest.approx(unasked)
+    assert find(found, "adherence_lift").value == pytest.approx(1 - unasked)
+    assert find(found, "adherence_lift_change").value == pytest.approx(1 - unasked)
+    assert find(found, "adherence_lift").null_value == 0
+    assert find(found, "rule_specificity").ci_low > 0.5
+    assert find(found, "user_followed").value == 1
+    assert find(found, "system_followed").value == 0
+    assert find(found, "system_priority").value == -1
+    assert find(found, "persistence").value == 1
+    lift, copying = find(found, "persistence_lift"), find(found, "persistence_over_copying")
+    assert lift.value == copying.value > 0.5
+    assert find(found, "adherence_lift", stratum="json").value == 1
+    assert len([item for item in found.items if item.metric == "adherence"]) == 28 * 4
+
+
+def test_one_who_hears_nothing_has_no_lift(find: Find) -> None:
+    found = PROBE.measure(answered(deaf), answered(deaf))
+    for metric in ("adherence_lift", "rule_specificity", "system_priority", "persistence_lift"):
+        for row in (find(found, metric), find(found, f"{metric}_change")):
+            assert row.value == 0
+            assert row.ci_low < 0 < row.ci_high
+
+
+def test_a_habit_is_adherence_without_lift(find: Find) -> None:
+    found = PROBE.measure(answered(lambda _: PLAIN.upper()), answered(deaf))
+    assert find(found, "adherence", stratum="capitals").value == 1
+    assert find(found, "adherence_lift", stratum="capitals").value == 0
+    assert find(found, "adherence_lift").value == 0
+    assert find(found, "persistence_lift").value == 0
+
+
+def test_one_who_changes_at_any_rule_is_not_specific(find: Find) -> None:
+    found = PROBE.measure(answered(lambda e: PLAIN.upper() if puts(e) else PLAIN), answered(deaf))
+    assert find(found, "adherence_lift", stratum="capitals").value == 1
+    assert find(found, "rule_specificity", stratum="capitals").value == 0
+
+
+def test_one_who_copies_the_form_of_the_earlier_answer_remembers_no_rule(find: Find) -> None:
+    def copies(example: Example) -> str:
+        mine = puts(example)
+        return follow(mine[0]) if mine and mine[0].cell != "plain" else PLAIN
+
+    found = PROBE.measure(answered(copies), answered(deaf))
+    assert find(found, "persistence_lift").value > 0.5
+    assert find(found, "persistence_over_copying").value == 0
+
+
+def test_one_who_obeys_the_system(find: Find) -> None:
+    def obeys(example: Example) -> str:
+        return follow(puts(example)[0]) if example.messages[0].role == "system" else PLAIN
+
+    found = PROBE.measure(answered(obeys), answered(deaf))
+    assert find(found, "system_priority").value == 1
+    assert find(found, "system_priority_change").value == 1
+    assert find(found, "user_followed").value == 0
+
+
+def test_trained_rules_come_from_the_training_rows(find: Find) -> None:
+    data = study(trained=("json", "bullets"))
+
+    def knows_two(example: Example) -> str:
+        mine = puts(example)
+        known = mine and mine[-1].rule in ("json", "bullets") and not mine[-1].held_out
+        return follow(mine[-1]) if known else PLAIN
+
+    found = PROBE.measure(answered(knows_two, data=data), answered(deaf, data=data))
+    lift = "adherence_lift_change"
+    assert find(found, lift, stratum="trained rules").value == pytest.approx(0.5)
+    assert find(found, lift, stratum="untrained rules").value == 0
+    assert find(found, lift, stratum="trained rules, trained wordings").value == 1
+    assert find(found, lift, stratum="trained rules, held-out wordings").value == 0
+    assert find(found, "generalisation_gap").value == pytest.approx(0.5)
+    assert find(found, "generalisation_gap").ci_low > 0
+
+
+def test_without_trained_rules_nothing_is_said_of_generalisation(find: Find) -> None:
+    found = PROBE.measure(answered(obedient), answered(deaf))
+    assert "do not carry" in find(found, "generalisation_gap").why
+    assert not any("trained" in row.stratum for row in found.rows)
+    told = InstructionFollowing(rules=FOLLOWABLE, trained=("json",))
+    again = told.measure(answered(obedient, told), answered(deaf, told))
+    assert find(again, "generalisation_gap").why == ""
+
+
+def test_the_parts_can_be_left_out(find: Find) -> None:
+    probe = InstructionFollowing(rules=("label",), conflicts=0, rules_per_prompt=3)
+    assert [need.dataset for need in probe.needs() if isinstance(need, Generations)] == [
+        "instruction_following.plain",
+        "instruction_following.asked",
+    ]
+    found = probe.measure(answered(deaf, probe), answered(deaf, probe))
+    assert "one rule only" in find(found, "rule_specificity").why
+
+
+def test_derived_rows_are_the_same_every_time_and_ask_what_the_study_asks() -> None:
+    first, again = PROBE.derive(study()), PROBE.derive(study())
+    assert {name: data.digest for name, data in first.items()} == {
+        name: data.digest for name, data in again.items()
+    }
+    assert {name.partition(".")[0] for name in first} == {"instruction_following"}
+
+
+def test_data_that_asks_nothing() -> None:
+    text = Dataset("test", (Example(id="1", target="text"), Example(id="2", target="more")))
+    with pytest.raises(NotApplicable, match="no two questions"):
+        PROBE.derive(DataSets({"test": text}))
+
+
+@pytest.mark.parametrize(
+    "options", [{"rules": ("jsno",)}, {"prompts": 0}, {"turns": -1}, {"trained": ("x",)}]
+)
+def test_options_that_cannot_be_used(options: dict[str, object]) -> None:
+    with pytest.raises(SpecError, match="instruction_following"):
+        InstructionFollowing(**options)  # type: ignore[arg-type]
+
+
+def benchmark(values: dict[str, dict[str, float]]) -> BenchmarkSeen:
+    items = tuple(
+        BenchmarkItem(
+            task="ifeval",
+            item=item,
+            cluster=item.partition(".")[0],
+            metric=metric,
+            value=value,
+            margin=float("nan"),
+            prompt="",
+            prediction="",
+            target="",
+        )
+        for metric, found in values.items()
+        for item, value in found.items()
+    )
+    return BenchmarkSeen(items=items, aggregates={})
+
+
+def test_ifeval_has_four_readings_clustered_by_prompt(find: Find) -> None:
+    probe = InstructionFollowing(rules=("json",), conflicts=0, turns=0, tasks=("ifeval",), task_limit=3)
+    need = Benchmark(tasks=("ifeval",), limit=3, apply_chat_template=True)
+    assert need in probe.needs()
+    before = benchmark(
+        {
+            "prompt_level_strict_acc": {"0": 0, "1": 0, "2": 1},
+            "inst_level_strict_acc": {"0.0": 0, "0.1": 1, "1.0": 0, "2.0": 1},
+        }
+    )
+    after = benchmark(
+        {
+            "prompt_level_strict_acc": {"0": 1, "1": 0, "2": 1},
+            "inst_level_strict_acc": {"0.0": 1, "0.1": 1, "1.0": 0, "2.0": 1},
+        }
+    )
+    said = answered(deaf, InstructionFollowing(rules=("json",), conflicts=0, turns=0))
+
+    def looked(seen: BenchmarkSeen) -> Observed:
+        answers = {n: said[n] for n in probe.needs() if isinstance(n, Generations)}
+        return Observed({**answers, need: seen})
+
+    found = probe.measure(looked(after), looked(before))
+    strict = find(found, "ifeval_accuracy", stratum="prompts, strict")
+    assert (strict.value, strict.null_value, strict.dataset) == (
+        pytest.approx(2 / 3),
+        pytest.approx(1 / 3),
+        "ifeval",
+    )
+    pooled = find(found, "ifeval_accuracy", stratum="instructions, strict")
+    assert (pooled.value, pooled.n, pooled.n_clusters) == (0.75, 4, 3)
+    change = find(found, "ifeval_accuracy_change", stratum="instructions, strict")
+    assert change.value == 0.25
+    assert change.ci_low < 0 < change.ci_high
