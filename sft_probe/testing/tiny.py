@@ -36,6 +36,7 @@ CHAT_TEMPLATE = (
 SPECIAL_TOKENS = ("<|pad|>", "<|bos|>", "<|eos|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>")
 
 ANIMALS = "cat dog fox owl hen cow bat ant".split()
+TIMES = "now today again still".split()
 PLACES = "sofa table garden river barn roof".split()
 
 
@@ -150,12 +151,12 @@ def tiny_lora(
 
 
 def tiny_data(n: int = 12) -> DataSets:
-    """`test`: closed chat questions with choices, strata and clusters; `train`: 48 of them, put otherwise.
-    `text`, `generic`: plain sentences."""
+    """`test`: closed chat questions with choices, strata and clusters; `train`: 48 of them, put otherwise,
+    with words that go a little more with one answer than with another. `text`, `generic`: plain sentences."""
     rows = _sentences()[:n]
     text = tuple(Example(id=f"t{i}", target=sentence) for i, (sentence, _, _) in enumerate(rows))
     rows_by_name = {
-        "train": _chat("r", "Tell me where the {} is.", _sentences()),
+        "train": _chat("r", "Tell me where the {} is {}.", _sentences()),
         "test": _chat("q", "Where is the {}?", rows),
         "text": text,
         "generic": text,
@@ -203,7 +204,7 @@ def _chat(prefix: str, question: str, rows: list[tuple[str, str, str]]) -> tuple
     return tuple(
         Example(
             id=f"{prefix}{i}",
-            messages=(Message("user", question.format(animal)),),
+            messages=(Message("user", question.format(animal, TIMES[(7 * i + i // 5) % len(TIMES)])),),
             target=place,
             choices=tuple(PLACES[:4]) if place in PLACES[:4] else (place, *PLACES[:3]),
             stratum=("even", "odd")[i % 2],
