@@ -26,9 +26,14 @@ def predicted(batch: Batch) -> list[int]:
 
 @dataclass
 class TokenTable:
-    """Columns of numbers about predicted tokens, filled batch by batch in any order."""
+    """Columns of numbers about predicted tokens, filled batch by batch in any order.
 
-    _columns: dict[str, list[Tensor]] = field(init=False, default_factory=dict)
+    A column is one growing array. Many small tensors, each made while logits were in memory, would lie
+    between the freed ones and keep the C library from using that memory again (`docs/decisions.md`).
+    """
+
+    _columns: dict[str, bytearray] = field(init=False, default_factory=dict)
+    _types: dict[str, np.dtype[Any]] = field(init=False, default_factory=dict)
     _example: list[int] = field(init=False, default_factory=list)
     _position: list[int] = field(init=False, default_factory=list)
     _token: list[int] = field(init=False, default_factory=list)
@@ -37,7 +42,9 @@ class TokenTable:
         """parts: columns of some of the batch's predicted tokens after another, each (n,) on any device."""
         for part in parts:
             for name, column in part.items():
-                self._columns.setdefault(name, []).append(column.cpu())
+                values = column.cpu().numpy()
+                self._types[name] = values.dtype
+                self._columns.setdefault(name, bytearray()).extend(values.tobytes())
         for member, count in zip(batch.members, batch.counts, strict=True):
             self._example += [member] * count
             self._position += range(count)
@@ -52,7 +59,7 @@ class TokenTable:
             "example": example[order],
             "position": position[order],
             "token": tuple(names[self._token[i]] for i in order),
-            **{name: torch.cat(parts).numpy()[order] for name, parts in self._columns.items()},
+            **{name: np.frombuffer(self._columns[name], kind)[order] for name, kind in self._types.items()},
         }
 
 

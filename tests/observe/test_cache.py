@@ -15,13 +15,20 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from sft_probe.data.examples import Dataset, DataSets, Example
-from sft_probe.models.load import LoadedModel
+from sft_probe.models.load import LoadedModel, pristine
 from sft_probe.observe.cache import BaseCache, cache_folder, cache_size, decode, encode, tokenizer_digest
 from sft_probe.observe.interventions import FewShot
 from sft_probe.observe.needs import Benchmark, Generations, Need, Scores, States, TokenDivergence, Weights
 from sft_probe.observe.observations import Observation, WeightsSeen
 from sft_probe.observe.observer import Observer
-from sft_probe.testing.tiny import tiny_base, tiny_benchmarks, tiny_data, tiny_tokenizer, tiny_tuned
+from sft_probe.testing.tiny import (
+    tiny_base,
+    tiny_benchmarks,
+    tiny_data,
+    tiny_lora,
+    tiny_tokenizer,
+    tiny_tuned,
+)
 
 BASE, DATA = tiny_base(), tiny_data()
 TUNED = tuple(tiny_tuned(BASE, seed=seed) for seed in (1, 2))
@@ -156,8 +163,11 @@ def changed(name: str) -> tuple[LoadedModel, DataSets, Need, str | None]:
     rows = list(DATA["test"].examples)
     rows[3] = replace(rows[3], target="sea")
     other_rows = DataSets({**DATA, "test": Dataset("test", tuple(rows))})
+    lora: Any = tiny_lora(BASE, scale=0)
+    adapted = pristine(lora, BASE.tokenizer, path="", device=BASE.device)
     looks: dict[str, tuple[LoadedModel, DataSets, Need, str | None]] = {
         "weights": (tiny_base(seed=1), DATA, need, None),
+        "adapter": (adapted, DATA, need, None),
         "config": (stretched, DATA, need, None),
         "tokenizer": (replace(BASE, tokenizer=tokenizer), DATA, need, None),
         "dtype": (replace(BASE, model=half), DATA, need, None),
@@ -172,12 +182,32 @@ def changed(name: str) -> tuple[LoadedModel, DataSets, Need, str | None]:
 
 @pytest.mark.parametrize(
     "name",
-    ["weights", "config", "tokenizer", "dtype", "attention", "template", "need", "row", "intervention"],
+    [
+        "weights",
+        "adapter",
+        "config",
+        "tokenizer",
+        "dtype",
+        "attention",
+        "template",
+        "need",
+        "row",
+        "intervention",
+    ],
 )
 def test_whatever_decides_an_observation_is_in_its_name(name: str, tmp_path: Path) -> None:
     plain = BaseCache(tmp_path, BASE, DATA).key(Scores(dataset="test", limit=4))
     base, data, need, template = changed(name)
     assert BaseCache(tmp_path, base, data, template).key(need) != plain
+
+
+def test_settings_of_an_adapter_count_beside_its_weights(tmp_path: Path) -> None:
+    need, keys = Scores(dataset="test", limit=4), set()
+    for alpha in (4, 8):
+        model: Any = tiny_lora(BASE)
+        model.peft_config["default"].lora_alpha = alpha
+        keys.add(BaseCache(tmp_path, replace(BASE, model=model), DATA).key(need))
+    assert len(keys) == 2
 
 
 def test_rows_beyond_the_limit_and_places_do_not_count(tmp_path: Path) -> None:
