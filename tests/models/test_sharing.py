@@ -11,9 +11,10 @@ from torch import nn
 
 from sft_probe.errors import ModelError
 from sft_probe.models.digest import weights_digest
-from sft_probe.models.load import base_inside, fresh_copy, load_tuned, trainable_copy
+from sft_probe.models.load import LoadedModel, base_inside, fresh_copy, load_tuned, trainable_copy
 from sft_probe.models.sharing import own_weights, shared_copy
 from sft_probe.testing.conformance import fingerprint
+from sft_probe.testing.families import FAMILIES, TinyFamily, family_base
 from sft_probe.testing.tiny import tiny_base, tiny_lora
 from sft_probe.train.methods import Full, Lora
 
@@ -46,10 +47,24 @@ def adapted(method: Any, base: Any, *, shared: bool) -> nn.Module:
 
 @pytest.mark.parametrize("method", [Full(), Lora(r=2), Lora(r=2, lora_dropout=0.1)], ids=repr)
 def test_training_is_the_same_and_leaves_the_base_alone(method: Any) -> None:
-    base = tiny_base("gpt2")
+    check_training(method, tiny_base("gpt2"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.model_type)
+def test_so_it_is_in_every_family(family: TinyFamily) -> None:
+    base = family_base(family)
+    for method in (Full(), Lora(r=2)):
+        check_training(method, base)
+
+
+def check_training(method: Any, base: LoadedModel) -> None:
+    buffers = {name: buffer.clone() for name, buffer in base.model.named_buffers()}
     apart, together = (trained(adapted(method, base, shared=shared)) for shared in (False, True))
     assert weights_digest(together) == weights_digest(apart)
     assert weights_digest(base.model) == base.digest
+    assert all(torch.equal(buffer, buffers.pop(name)) for name, buffer in base.model.named_buffers())
+    assert not buffers
 
 
 @pytest.mark.parametrize("bias", ["none", "all"])
