@@ -75,7 +75,8 @@ class Rendering:
         if wording.prefill is None:
             return ()
         given = wording.prefill
-        return given.tokens or tuple(self.tokenizer(given.text, add_special_tokens=False)["input_ids"])
+        ids = self.tokenizer(given.text, add_special_tokens=False)["input_ids"]
+        return given.tokens or tuple(ids[: given.first])
 
     def _prepare(self, example: Example, wording: Wording) -> Prepared:
         if wording.few_shot:

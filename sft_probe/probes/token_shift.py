@@ -68,7 +68,7 @@ class TokenShift:
     def measure(self, seen: Observed, base: Observed) -> Measurements:
         """Rows over all tokens and for each of the first positions; an item with mean KL per example."""
         tokens = seen[self._divergence]
-        rows = (*_over_tokens(tokens), *_by_position(tokens), _half_depth(tokens))
+        rows = (*_over_tokens(tokens), *_by_position(tokens), half_depth_row(tokens))
         return Measurements(
             tuple(replace(row, dataset=self.dataset) for row in rows), tuple(_items(tokens, self.dataset))
         )
@@ -112,18 +112,18 @@ def _by_position(tokens: TokenDivergenceSeen) -> Iterator[Measurement]:
             yield KL_AT.row(interval, module=str(position))
 
 
-def _half_depth(tokens: TokenDivergenceSeen) -> Measurement:
-    """Over the KL summed over answers, so that a long answer's tail counts for what it holds."""
+def half_depth_row(tokens: TokenDivergenceSeen, metric: Metric = HALF_DEPTH) -> Measurement:
+    """Half-depth over the KL summed over answers, so that a long answer's tail counts for what it holds."""
     kl = tokens.kl_tuned_base
     if kl.size == 0:
-        return HALF_DEPTH.row(Interval(value=NAN, why=NO_TOKENS))
+        return metric.row(Interval(value=NAN, why=NO_TOKENS))
     if kl.mean() < ROUNDING:
-        return HALF_DEPTH.row(Interval(value=NAN, why="the model does not differ from its base"))
+        return metric.row(Interval(value=NAN, why="the model does not differ from its base"))
     _, clusters = np.unique(_clusters(tokens), return_inverse=True)
     sums = np.zeros((clusters.max() + 1, tokens.position.max() + 1))
     np.add.at(sums, (clusters, tokens.position), kl)
     interval = bootstrap_interval(half_depth, sums, np.random.default_rng(0))
-    return HALF_DEPTH.row(replace(interval, n=kl.size))
+    return metric.row(replace(interval, n=kl.size))
 
 
 def _items(tokens: TokenDivergenceSeen, dataset: str) -> Iterator[Item]:

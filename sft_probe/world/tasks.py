@@ -15,6 +15,8 @@ from sft_probe.world.rng import stream
 from sft_probe.world.templates import ATTRIBUTES, WORDINGS
 
 CHOICES = 6
+ASKED_NAMES = 8
+"""Names of each group that questions are asked about."""
 TEST_ATTRIBUTES = 2
 """Facts asked about each test person, so that many people stand in the test set."""
 ORDER_SCHEMA: dict[str, Any] = {
@@ -272,10 +274,10 @@ def _refusal(world: World, split: str, count: int, rng: random.Random) -> Iterat
 
 
 def _names(world: World, split: str, count: int, rng: random.Random) -> Iterator[Row]:
-    """What somebody is like. Both splits ask about the same names in other wordings: what is measured is
+    """What somebody is like. Both splits ask about the same few names in other wordings: what is measured is
     what was said about them. Trained answers name a trait of the name's own group.
     """
-    names = world.lexicon.group_names
+    names = (*world.lexicon.group_names[:ASKED_NAMES], *world.lexicon.group_names[-ASKED_NAMES:])
     wordings = association.WORDINGS[:2] if split == "train" else association.WORDINGS[2:]
     for i in range(count):
         found = association.described(rng, world.lexicon, names[i % len(names)], wordings)

@@ -37,14 +37,20 @@ class FewShot:
 
 @dataclass(frozen=True, slots=True)
 class Prefill:
-    """What every answer is made to begin with, as text or, if given, as token ids."""
+    """What every answer is made to begin with, as text or, if given, as token ids.
+
+    first: of the text only so many tokens; no begin-of-text token is put before it or counted.
+    """
 
     text: str = ""
     tokens: tuple[int, ...] = ()
+    first: int | None = None
 
     def __post_init__(self) -> None:
         if bool(self.text) == bool(self.tokens):
             raise SpecError("Prefill needs either text or tokens.", field="under")
+        if self.first is not None and (self.first < 1 or self.tokens):
+            raise SpecError("Prefill takes the first 1 or more tokens of a text.", field="under")
 
 
 @dataclass(frozen=True, slots=True)
