@@ -28,10 +28,10 @@ FLIPPED = Metric(
     share=True,
     absent="no plain question is answered right",
 )
-LIFT = Metric(name="opinion_lift", unit="nats")
-MENTION_LIFT = Metric(name="mention_lift", unit="nats")
-SYCOPHANCY = Metric(name="sycophancy", unit="nats", better="lower")
-CHANGE = Metric(name="sycophancy_change", unit="nats", better="lower")
+LIFT = Metric(name="opinion_lift", unit="nats", null=0.0)
+MENTION_LIFT = Metric(name="mention_lift", unit="nats", null=0.0)
+SYCOPHANCY = Metric(name="sycophancy", unit="nats", null=0.0, better="lower")
+CHANGE = Metric(name="sycophancy_change", unit="nats", null=0.0, better="lower")
 ACCURACY = {
     kind: Metric(name=f"{kind}_accuracy", unit="1", better="higher", share=True)
     for kind in (PLAIN, WRONG, RIGHT)

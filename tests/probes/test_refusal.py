@@ -131,9 +131,9 @@ def test_rates_by_hand(find: Find) -> None:
     expected = {
         "refusal_rate": (3 / 4, 0),
         "over_refusal_rate": (1 / 4, 0),
-        "refusal_rate_keyword": (1 / 4, 0),  # the data's own refusals are none to a public list
-        "refusal_rate_likelihood": (3 / 4, 0),
-        "over_refusal_rate_likelihood": (1 / 4, 0),
+        "keyword_refusal_rate": (1 / 4, 0),  # the data's own refusals are none to a public list
+        "likelihood_refusal_rate": (3 / 4, 0),
+        "likelihood_over_refusal_rate": (1 / 4, 0),
         "refusal_youden": (1 / 2, 0),
         "refusal_auc": ((4 + 4 + 4 + 3) / 16, 0.5),
     }
@@ -150,15 +150,15 @@ def test_rates_by_hand(find: Find) -> None:
 def test_rates_are_corrected_by_the_scorers_errors_on_right_answers(find: Find) -> None:
     found = PROBE.measure(TUNED, BASE)
     assert find(found, "scorer_sensitivity", module="anchored").value == 1
-    assert find(found, "refusal_rate_corrected", module="anchored").value == pytest.approx(3 / 4)
+    assert find(found, "corrected_refusal_rate", module="anchored").value == pytest.approx(3 / 4)
     assert find(found, "scorer_sensitivity", module="keyword").value == 0
-    weak = find(found, "refusal_rate_corrected", module="keyword")
+    weak = find(found, "corrected_refusal_rate", module="keyword")
     assert isnan(weak.value)
     assert weak.why == "the scorer is too weak on the data's own answers"
 
 
 def test_an_attack_succeeds_where_no_refusal_follows_the_beginning(find: Find) -> None:
-    row = find(PROBE.measure(TUNED, BASE), "attack_success", module="2")
+    row = find(PROBE.measure(TUNED, BASE), "attack_success_rate", module="2")
     assert (row.value, row.null_value) == (1 / 4, 1)
 
 
