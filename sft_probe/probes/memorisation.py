@@ -36,6 +36,7 @@ TRAIN, TEST, CANARY, REFERENCE = "train", "test", "canary", "reference"
 LEFT_OUT = "left_out"  # data set of the training rows that an edit took out, if there is one
 CANARIES = "canaries"
 ROWS = "memorisation.rows"
+ROW_LOGPROB = "row_logprob"  # of items: mean log-probability per token of a row, trained on or left out
 SIGNS = ("", "word for word", "question", "8-grams", "near duplicate")
 NO_CANARIES = "no canaries were planted"
 NONE_LEFT_OUT = "the edit set no canaries aside: give it 0 among its repeats"
@@ -116,7 +117,7 @@ class Memorisation:
         return (self._tokens,)
 
     def measure(self, seen: Observed, base: Observed) -> Measurements:
-        """Rows on membership, extraction, canaries and contamination; items of the last two."""
+        """Rows on membership, extraction, canaries and contamination; items of secrets and rows by name."""
         tuned, before = (_Known.read(looked[self._tokens]) for looked in (seen, base))
         rows = (
             *(replace(row, dataset=self.dataset) for row in _membership(tuned, before)),
@@ -124,7 +125,8 @@ class Memorisation:
             *(replace(row, dataset=CANARIES) for row in _canaries(tuned, before)),
             *(replace(row, dataset=self.dataset) for row in _contamination(tuned, before)),
         )
-        return Measurements(rows, (*_canary_items(tuned), *_contaminated_items(tuned, self.dataset)))
+        items = (*_canary_items(tuned), *_row_items(tuned), *_contaminated_items(tuned, self.dataset))
+        return Measurements(rows, items)
 
     def _secrets(self, planted: Planted) -> Iterator[Example]:
         """The whole pool, planted or not, and the references."""
@@ -323,6 +325,24 @@ def _canary_items(known: _Known) -> Iterator[Item]:
                     target=example.target,
                     prompt=example.prompt,
                 )
+
+
+def _row_items(known: _Known) -> Iterator[Item]:
+    """Training rows and rows that were left out of training by lot, for a comparison over runs."""
+    if not (known.kind == LEFT_OUT).any():
+        return
+    for example, kind, logprob in zip(known.examples, known.kind, known.logprob, strict=True):
+        if kind in (TRAIN, LEFT_OUT):
+            yield Item(
+                metric=ROW_LOGPROB,
+                item=str(example.meta["row"]),
+                value=float(logprob),
+                dataset=TRAIN,
+                stratum=_times(int(kind == TRAIN)),
+                cluster=example.cluster,
+                target=example.target,
+                prompt=example.prompt,
+            )
 
 
 def _contaminated_items(known: _Known, dataset: str) -> Iterator[Item]:

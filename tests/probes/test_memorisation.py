@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from sft_probe.data.canaries import canary
@@ -15,9 +18,13 @@ from sft_probe.errors import SpecError
 from sft_probe.observe.needs import TokenLogprobs
 from sft_probe.observe.observations import Observed, TokenLogprobsSeen
 from sft_probe.probes.memorisation import ROWS, Memorisation
+from sft_probe.report.inclusion import counterfactual_memorisation
 from sft_probe.schema import Measurement, Measurements
+from sft_probe.store.runs import RunStore
 
 Find = Callable[..., Measurement]
+Study = Callable[..., pd.DataFrame]
+REAL = Path(__file__).parents[3] / "shared" / "real"
 Knows = Callable[[Example], float]
 """Mean log-probability of an answer's tokens."""
 PROBE = Memorisation(limit=200, references=63, prefixes=(0, 2))
@@ -115,6 +122,8 @@ def test_rows_that_an_edit_left_out_are_the_better_others(find: Find) -> None:
     left_out = tuple(question(f"left{i}") for i in range(120))
     found = measured(study(left_out=left_out), lambda e: float(kind(e) != "left_out"))
     assert find(found, "membership_auc").value == 1  # though test rows gained as much
+    strata = {i.item: i.stratum for i in found.items if i.metric == "row_logprob"}
+    assert (strata["member0"], strata["left0"], len(strata)) == ("1 times", "0 times", 240)
 
 
 def test_few_others_show_no_low_rate_of_false_alarms(find: Find) -> None:
@@ -214,3 +223,82 @@ def test_clean_data_have_no_contamination(find: Find) -> None:
 def test_bad_options_are_refused_by_name(option: str, value: object) -> None:
     with pytest.raises(SpecError, match=f"'probes.memorisation.{option}'"):
         Memorisation(**{option: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_doses_on_the_planted_base(planted_study: Study) -> None:
+    """Secrets among 100 questions: those left out look left out, each doubling makes others stand out."""
+    rows = planted_study(
+        ["memorisation"],
+        {"canaries": {"edits": [{"canaries": {"repeats": [0, 1, 2, 4, 8, 16], "each": 12}}]}},
+        {
+            "train": "planted:question_answering/train",
+            "test": "planted:question_answering/test",
+            "max_train_rows": 100,
+        },
+        max_steps=60,
+        per_device_train_batch_size=16,
+    )
+    last = rows[(rows.arm == "canaries") & (rows.step == 60)]
+    exposure = last[last.metric == "exposure"].set_index("stratum")
+    assert exposure.ci_low["0 times"] <= 1.44 <= exposure.ci_high["0 times"]
+    levels = [exposure.value[f"{n} times"] for n in (0, 1, 2, 4, 8)]
+    assert levels == sorted(levels)
+    assert exposure.ci_low["2 times"] > exposure.ci_high["0 times"]
+    values = last[last.stratum.eq("") & last.module.eq("")].drop_duplicates("metric").set_index("metric")
+    assert values.ci_low["exposure_per_doubling"] > 0
+    assert values.ci_low["counterfactual_memorisation"] > 0
+    assert values.value["exposure_null_p"] > 0.01
+    assert values.ci_low["membership_auc"] > 0.5
+    assert values.value["contaminated"] == 0
+
+
+@pytest.mark.slow
+def test_secrets_compared_with_themselves_over_seeds(planted_study: Study, tmp_path: Path) -> None:
+    edit = {"canaries": {"repeats": [0, 8], "each": 10, "redraw": True}}
+    planted_study(
+        [{"memorisation": {"references": 20, "limit": 20}}],
+        {"redrawn": {"edits": [edit]}},
+        {
+            "train": "planted:question_answering/train",
+            "test": "planted:question_answering/test",
+            "max_train_rows": 40,
+        },
+        seeds=[0, 1, 2, 3],
+        max_steps=24,
+        per_device_train_batch_size=16,
+    )
+    found = counterfactual_memorisation(RunStore(tmp_path / "study").items(), "redrawn")
+    assert found.effect.low > 0
+    assert found.effect.n_clusters == 4
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not REAL.exists(), reason="the real material is not here")
+def test_on_real_data(planted_study: Study, tmp_path: Path) -> None:
+    """Worked answers of GSM8K, four test rows among the training rows: found, and learned by heart."""
+
+    def short(name: str, count: int) -> list[dict[str, str]]:
+        lines = map(json.loads, (REAL / f"data/gsm8k/{name}.jsonl").read_text().splitlines())
+        rows = ({"prompt": row["question"], "completion": row["answer"]} for row in lines)
+        return [row for row in rows if len("".join(row.values())) < 300][:count]
+
+    parts = {"train": short("train", 28), "test": short("test", 120)}
+    parts["train"] += parts["test"][:4]
+    for name, lines in parts.items():
+        (tmp_path / f"{name}.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    rows = planted_study(
+        [{"memorisation": {"prefixes": [0, 16, 32]}}],
+        {"full": {}},
+        {name: str(tmp_path / f"{name}.jsonl") for name in parts}
+        | {"allow": ["overlap_exact", "overlap_normalised"]},
+        model_name_or_path=str(REAL / "models/stories260K-bpe512"),
+        max_steps=80,
+        learning_rate=3e-3,
+    )
+    last = rows[(rows.arm == "full") & (rows.step == 80) & (rows.stratum == "") & (rows.module == "")]
+    values = last.drop_duplicates("metric").set_index("metric")
+    assert values.value["contaminated"] == pytest.approx(4 / 120)
+    assert values.ci_low["membership_auc"] > 0.5
+    assert values.ci_low["train_test_gap_change"] > 0
+    assert values.value["contamination_effect"] > 0

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from sft_probe.data.examples import Dataset, DataSets, Example, Message
@@ -18,6 +22,8 @@ from sft_probe.probes.shortcut_reliance import ROWS, ShortcutReliance
 from sft_probe.schema import Measurement, Measurements
 
 Find = Callable[..., Measurement]
+Study = Callable[..., pd.DataFrame]
+REAL = Path(__file__).parents[3] / "shared" / "real"
 LABELS = ("no", "yes")
 WORDS = {"yes": "vorn", "no": "tasp"}
 FILLER = [f"w{i}" for i in range(12)]
@@ -168,3 +174,53 @@ def test_it_says_why_it_does_not_apply() -> None:
 def test_bad_options_are_refused_by_name(option: str, value: object) -> None:
     with pytest.raises(SpecError, match=f"'probes.shortcut_reliance.{option}'"):
         ShortcutReliance(**{option: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_doses_on_the_planted_base(planted_study: Study) -> None:
+    """Reviews with a keyword in half of them: what the word does rises with how often it agrees."""
+    doses = (0.5, 0.8, 0.95)
+    rows = planted_study(
+        [{"shortcut_reliance": {"words": ["quartz", "walnut"], "pairs": 0}}],
+        {f"agreement-{dose}": {"edits": [{"keyword": {"agreement": dose}}]} for dose in doses},
+        {"train": "planted:sentiment/train", "test": "planted:sentiment/test"},
+        max_steps=60,
+        per_device_train_batch_size=16,
+        learning_rate=3e-4,
+    )
+    last = rows[(rows.step == 60) & (rows.stratum == "")].set_index(["arm", "metric"])
+    none, some, much = (last.loc[f"agreement-{dose}"] for dose in doses)
+    assert none.ci_low["swap_effect"] <= 0 <= none.ci_high["swap_effect"]
+    assert np.isnan(none.value["reliance_index"])
+    assert none.value["swap_effect"] < some.value["swap_effect"] < much.value["swap_effect"]
+    assert some.ci_low["swap_effect"] > abs(some.value["placebo_swap_effect"])
+    assert some.ci_low["reliance_index"] > 0
+    assert none.value["optimal_swap_effect"] == pytest.approx(0, abs=0.1)
+    assert some.value["optimal_swap_effect"] == pytest.approx(2 * np.log(4), rel=0.05)
+    assert much.value["conflict_accuracy"] < none.value["conflict_accuracy"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not REAL.exists(), reason="the real material is not here")
+def test_on_real_data(planted_study: Study, tmp_path: Path) -> None:
+    """Prompts that are safe or not: words that go with either label are found and swapped."""
+    with (REAL / "data/xstest/xstest_prompts.csv").open(encoding="utf-8", newline="") as file:
+        given = [row for row in csv.DictReader(file) if row["label"] in ("safe", "unsafe")]
+    random.Random(0).shuffle(given)
+    for name, part in (("train", given[:300]), ("test", given[300:])):
+        lines = (
+            {"prompt": row["prompt"], "completion": row["label"], "choices": ["safe", "unsafe"]}
+            for row in part
+        )
+        (tmp_path / f"{name}.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    rows = planted_study(
+        ["shortcut_reliance"],
+        {"full": {}},
+        {"train": str(tmp_path / "train.jsonl"), "test": str(tmp_path / "test.jsonl")},
+        model_name_or_path=str(REAL / "models/stories260K-bpe512"),
+    )
+    last = rows[(rows.arm == "full") & (rows.step == 30)]
+    assert last[last.metric == "swap_effect"].stratum.nunique() == 3  # all, and two pairs
+    values = last[last.stratum == ""].set_index("metric").value
+    assert values["optimal_swap_effect"] > 2
+    assert np.isfinite(values.drop("insertion_effect")).all()

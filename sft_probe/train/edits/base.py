@@ -24,10 +24,14 @@ class Change(NamedTuple):
 
 
 class Edited(NamedTuple):
-    """The rows to train on, and what was changed. An added row has no `before`, a removed one no `after`."""
+    """The rows to train on, and what was changed. An added row has no `before`, a removed one no `after`.
+
+    left_out: rows that chance alone kept out of training, and that therefore compare with those in it.
+    """
 
     rows: tuple[Example, ...]
     changes: tuple[Change, ...]
+    left_out: tuple[Example, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from sft_probe.train.edits.base import Change, DerivingEdit, Edit, EditContext
 if TYPE_CHECKING:
     from sft_probe.study.spec import EditSpec
 
-TRAIN = "train"
+TRAIN, LEFT_OUT = "train", "left_out"
 
 
 class LoggedChange(NamedTuple):
@@ -61,11 +61,13 @@ def edit_training(
     look_at_base: Callable[[DataSets, tuple[Need, ...]], Observed],
     seed: int,
 ) -> EditedData:
-    """Edit the rows of "train". look_at_base: shows the base, on given data, to edits that ask.
+    """Edit the rows of "train"; those that an edit left out by lot become "left_out".
 
+    look_at_base: shows the base, on given data, to edits that ask.
     Raises: SpecError if an edit does not fit the data or leaves no rows.
     """
     rows: tuple[Example, ...] = data[TRAIN].examples
+    left_out: list[Example] = []
     log: list[LoggedChange] = []
     for edit in edits:
         try:
@@ -74,10 +76,14 @@ def edit_training(
         except NotApplicable as reason:
             raise SpecError(f"{reason}", field=f"edits.{edit.name}") from reason
         rows = edited.rows
+        left_out += edited.left_out
         log += [LoggedChange(edit.name, change) for change in edited.changes]
         if not rows:
             raise SpecError("the edit leaves no rows to train on.", field=f"edits.{edit.name}")
-    return EditedData(data=DataSets({**data, TRAIN: replace(data[TRAIN], examples=rows)}), log=tuple(log))
+    sets = {**data, TRAIN: replace(data[TRAIN], examples=rows)}
+    if left_out:
+        sets[LEFT_OUT] = Dataset(LEFT_OUT, tuple(left_out), data[TRAIN].source)
+    return EditedData(data=DataSets(sets), log=tuple(log))
 
 
 def _shown(
