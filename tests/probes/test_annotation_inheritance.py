@@ -1,8 +1,13 @@
+import csv
+import json
+from ast import literal_eval
 from collections.abc import Callable
 from dataclasses import replace
 from math import log
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from sft_probe.data.examples import Dataset, DataSets, Example, Message
@@ -13,10 +18,12 @@ from sft_probe.probes.annotation_inheritance import AnnotationInheritance
 from sft_probe.schema import Measurement
 
 Find = Callable[..., Measurement]
+Study = Callable[..., pd.DataFrame]
 PROBE = AnnotationInheritance()
 FREE = "annotation_inheritance.content_free"
 LABELS = ("neg", "pos")
 EVEN = np.array([0.5, 0.5])
+REAL = Path(__file__).parents[3] / "shared" / "real"
 
 
 def rows(n: int, name: str, **meta: object) -> tuple[Example, ...]:
@@ -184,6 +191,7 @@ def test_the_share_of_a_label_that_is_inherited(share: float, inherited: float, 
         assert row.value == pytest.approx(inherited, abs=0.03)
         assert row.null_value == pytest.approx(0)
     assert find(found, "content_free_share", module="pos").value == pytest.approx(lean[1])
+    assert find(found, "share_excess", module="pos").value == pytest.approx(lean[1] - 0.5)
     assert find(found, "train_share", module="pos").value == pytest.approx(share, abs=0.005)
 
 
@@ -296,3 +304,82 @@ def test_where_two_rules_disagree_the_model_takes_sides(find: Find) -> None:
 def test_bad_options_are_refused_by_name(option: str, value: object) -> None:
     with pytest.raises(SpecError, match=f"'probes.annotation_inheritance.{option}'"):
         AnnotationInheritance(**{option: value})  # type: ignore[arg-type]
+
+
+SWEEP = {"max_steps": 60, "per_device_train_batch_size": 16, "lr_scheduler_type": "linear"}
+
+
+@pytest.mark.slow
+def test_planted_doses_of_noise_and_imbalance_are_passed_on(planted_study: Study) -> None:
+    """Bayes-optimal is 1 for both: the wrong mass is the rate, the log-odds are those of the shares."""
+    rates, shares = (0.2, 0.4), (0.5, 0.75, 0.9)
+    arms: dict[str, object] = {"clean": {}}
+    arms |= {f"q{rate}": {"edits": [{"label_noise": {"rate": rate}}]} for rate in rates}
+    arms |= {
+        f"p{share}": {"edits": [{"imbalance": {"share": share, "label": "negative", "rows": 220}}]}
+        for share in shares
+    }
+    data = {"train": "planted:sentiment/train", "test": "planted:sentiment/test", "max_test_rows": 150}
+    rows = planted_study([{"annotation_inheritance": {"limit": 100}}], arms, data, **SWEEP)
+    last = rows[rows.step == 60].set_index(["arm", "dataset", "metric", "stratum", "module"]).sort_index()
+
+    def get(arm: str, metric: str, module: str = "", *, dataset: str = "test") -> pd.Series:
+        found: pd.Series = last.loc[arm, dataset, metric, "", module]
+        return found
+
+    before = get("clean", "wrong_mass", "held out").value
+    assert before < 0.1
+    for rate in rates:
+        passed_on = (get(f"q{rate}", "wrong_mass", "held out").value - before) / rate
+        assert 0.7 < passed_on < 1.3
+        assert get(f"q{rate}", "flip_auc", "doubt", dataset="train").ci_low > 0.5
+        distance = get(f"q{rate}", "noise_matrix_distance")
+        assert distance.value < distance.null_value / 2
+    excess = [get(f"p{share}", "share_excess", "negative") for share in shares]
+    assert abs(excess[0].value) < 0.05
+    assert excess[-1].ci_low > max(0, excess[0].value)
+    assert get("p0.9", "prior_inheritance").ci_low > get("p0.9", "prior_inheritance").null_value
+    assert 0 < get("p0.9", "prior_inheritance").value < 1.5
+    for share in shares:
+        row = get(f"p{share}", "train_share_bbse", "negative", dataset="train")
+        assert row.value == pytest.approx(share, abs=0.1)
+
+
+def _bias_types(path: Path) -> None:
+    """CrowS-Pairs as a question with nine labels and five named annotators; the label is the authors'."""
+    with (REAL / "data/crows_pairs/crows_pairs_anonymized.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))[:240]
+    types = sorted({row["bias_type"] for row in rows})
+    for name, part in (("train", rows[:120]), ("test", rows[120:])):
+        lines = []
+        for row in part:
+            said = zip(literal_eval(row["anon_annotators"]), literal_eval(row["annotations"]), strict=True)
+            by = {who: labels[0] for who, labels in said if labels and labels[0] in types}
+            question = f"{row['sent_more']}\nWhat is this about?"
+            messages = [
+                {"role": "user", "content": question},
+                {"role": "assistant", "content": row["bias_type"]},
+            ]
+            lines.append({"messages": messages, "choices": types, "meta": {"annotators": by}})
+        (path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not REAL.exists(), reason="the real material is not here")
+def test_on_real_data(planted_study: Study, tmp_path: Path) -> None:
+    _bias_types(tmp_path)
+    rows = planted_study(
+        ["annotation_inheritance"],
+        {"full": {}},
+        {"train": str(tmp_path / "train.jsonl"), "test": str(tmp_path / "test.jsonl")},
+        model_name_or_path=str(REAL / "models/stories260K-bpe512"),
+        max_steps=20,
+    )
+    last = rows[(rows.arm == "full") & (rows.step == 20) & (rows.module == "") & (rows.stratum == "")]
+    values = last[last.dataset == "test"].set_index("metric").value
+    assert values["annotator_kl"] > values["annotator_kl_excess"] > 0
+    assert 0 < values["annotator_jsd"] < np.log(2)
+    assert 0 < values["prior_inheritance"] < 2  # it learned which types are common before it learned more
+    names = rows[(rows.metric == "follows_annotator") & (rows.step == 20)].module
+    assert "majority" in set(names)
+    assert any(name.startswith("a") for name in names)

@@ -1,7 +1,11 @@
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from sft_probe.data.examples import Example, Message
@@ -13,6 +17,8 @@ from sft_probe.probes.task_alignment import METRICS, TaskAlignment
 from sft_probe.schema import NAN, Measurement
 
 Find = Callable[..., Measurement]
+Study = Callable[..., pd.DataFrame]
+REAL = Path(__file__).parents[3] / "shared" / "real"
 PROBE = TaskAlignment()
 LABEL_METRICS = [metric.name for metric in classification.METRICS]
 EXAMPLES = tuple(
@@ -215,3 +221,79 @@ def test_a_target_outside_its_choices_is_refused() -> None:
 def test_bad_options_are_refused_by_name(option: str, value: object) -> None:
     with pytest.raises(SpecError, match=f"'probes.task_alignment.{option}'"):
         TaskAlignment(**{option: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_what_is_learned_falls_with_the_share_of_wrong_labels(planted_study: Study) -> None:
+    """Labels that are right half of the time teach nothing; the fewer are wrong, the more is learned."""
+    rates = (0.5, 0.25, 0.0)
+    rows = planted_study(
+        [{"task_alignment": {"max_new_tokens": 4}}],
+        {f"q{rate}": {"edits": [{"label_noise": {"rate": rate}}]} for rate in rates},
+        {"train": "planted:sentiment/train", "test": "planted:sentiment/test", "max_test_rows": 150},
+        max_steps=60,
+        per_device_train_batch_size=16,
+        lr_scheduler_type="linear",
+    )
+    last = rows[(rows.step == 60) & (rows.stratum == "") & (rows.module == "")].set_index(["arm", "metric"])
+    for metric, chance in (("balanced_accuracy", 0.5), ("confidence_auroc", 0.5)):
+        if metric == "balanced_accuracy":
+            assert last.loc[("q0.5", metric), "ci_low"] < chance < last.loc[("q0.5", metric), "ci_high"]
+        assert last.loc[("q0.25", metric), "ci_low"] > chance
+    for metric, rises in (("balanced_accuracy", True), ("label_nll", False), ("brier", False)):
+        values = [last.loc[(f"q{rate}", metric), "value"] for rate in rates]
+        assert values == sorted(values, reverse=not rises), metric
+    assert last.loc[("q0.0", "macro_f1_said"), "value"] > 0.9  # it also says what it finds likely
+    assert last.loc[("q0.25", "overconfidence"), "value"] < -0.1  # noise makes it doubt, right as it is
+    assert last.loc[("q0.25", "ece_p"), "value"] < 0.01
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not REAL.exists(), reason="the real material is not here")
+def test_on_real_data(planted_study: Study, tmp_path: Path) -> None:
+    """Numbers from GSM8K, choices from ARC, free text from Dolly, all in one test set."""
+
+    def read(name: str, count: int) -> list[dict[str, Any]]:
+        with (REAL / "data" / name).open(encoding="utf-8") as file:
+            return [json.loads(next(file)) for _ in range(count)]
+
+    def row(asked: str, answer: str, stratum: str, choices: Sequence[str] = ()) -> dict[str, Any]:
+        turns = [{"role": "user", "content": asked[-200:]}, {"role": "assistant", "content": answer[:200]}]
+        return {"messages": turns, "choices": list(choices), "stratum": stratum}
+
+    sums = [
+        row(r["question"], f"#### {r['answer'].split()[-1]}", "sums") for r in read("gsm8k/test.jsonl", 16)
+    ]
+    quiz = [
+        row(r["query"], r["choices"][r["gold"]], "quiz", r["choices"])
+        for r in read("llm_foundry_gauntlet/arc_easy.jsonl", 16)
+    ]
+    texts = [
+        row(r["prompt"], r["response"], "texts")
+        for r in read("dolly_hhrlhf_small/dolly_hhrlhf_train_small.jsonl", 40)
+        if len(r["response"].split()) > 12
+    ]
+    lines = [json.dumps(line) for line in sums + quiz + texts]
+    for name in ("train", "test"):
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    rows = planted_study(
+        ["task_alignment"],
+        {"full": {}},
+        {
+            "train": str(tmp_path / "train.jsonl"),
+            "test": str(tmp_path / "test.jsonl"),
+            "max_length": 450,
+            "allow": ["overlap_exact"],
+        },
+        model_name_or_path=str(REAL / "models/stories260K-bpe512"),
+        max_steps=10,
+    )
+    last = rows[(rows.step == 10) & (rows.stratum == "")].set_index("metric")
+    assert last.n["number_match"] == 16
+    assert last.n["choice_accuracy"] == 16
+    assert last.n["rouge_l"] == len(texts)
+    assert last.why["brier"].startswith("no classification")  # the choices of a quiz are no labels
+    for metric in ("rouge_l", "chrf", "choice_accuracy", "text_stop_rate"):
+        assert 0 <= last.value[metric] <= 1
+    assert 0 < last.value["chrf"] < 0.5
+    assert last.value["words_ratio"] > 0

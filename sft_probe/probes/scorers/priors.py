@@ -9,9 +9,9 @@ import numpy as np
 
 from sft_probe.measures.annotators import centred_log, prior_slope
 from sft_probe.measures.classification import confusion, shifted_shares
-from sft_probe.observe.observations import Bools, Floats
+from sft_probe.observe.observations import Bools, Floats, Ints
 from sft_probe.probes.rows import Metric
-from sft_probe.probes.scorers.compared import Compared, of_number
+from sft_probe.probes.scorers.compared import Compared, OfRows, of_number
 from sft_probe.schema import Measurement
 from sft_probe.stats.intervals import Interval
 from sft_probe.stats.resampling import balanced_groups, jackknife_interval
@@ -19,11 +19,12 @@ from sft_probe.stats.resampling import balanced_groups, jackknife_interval
 BALANCED = "training labels are about equally frequent"
 
 LEAN = Metric(name="content_free_share", unit="1", share=True)
+EXCESS = Metric(name="share_excess", unit="1")
 BETA = Metric(name="prior_inheritance", unit="1", absent=BALANCED)
 TRAIN_SHARE = Metric(name="train_share", unit="1")
 BBSE = Metric(name="train_share_bbse", unit="1")
 CONDITION = Metric(name="confusion_condition", unit="1")
-METRICS = (LEAN, BETA, TRAIN_SHARE, BBSE, CONDITION)
+METRICS = (LEAN, EXCESS, BETA, TRAIN_SHARE, BBSE, CONDITION)
 
 
 def prior_rows(test: Compared, train: Compared, empty: Compared, table: Floats) -> Iterator[Measurement]:
@@ -33,6 +34,7 @@ def prior_rows(test: Compared, train: Compared, empty: Compared, table: Floats) 
         plain = Interval(value=float(shares[k]), n=int(table.sum()), why="counted, not estimated")
         yield TRAIN_SHARE.row(plain, dataset=train.dataset, module=label)
         yield empty.row(LEAN, of_number(k), module=label)
+        yield test.row(EXCESS, _excess(k, test.clean), module=label)
     kinds = np.array([example.stratum for example in empty.examples])
     for stratum in ("", *sorted(set(kinds))):
         chosen = empty.among((kinds == stratum) | (not stratum))
@@ -42,6 +44,11 @@ def prior_rows(test: Compared, train: Compared, empty: Compared, table: Floats) 
     weight = len(test.clean) / (np.count_nonzero(counts) * counts[test.clean])  # every label counts alike
     yield test.row(BETA, lambda model: weight * prior_slope(centred_log(model), shares))
     yield from _shift_rows(test, train)
+
+
+def _excess(k: int, gold: Ints) -> OfRows:
+    """Probability of a label minus whether it is right, whose mean is what is predicted too often."""
+    return lambda model: model[:, k] - (gold == k)
 
 
 def _shift_rows(test: Compared, train: Compared) -> Iterator[Measurement]:
