@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -35,17 +35,49 @@ def validate(
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
     settings: SetOption = None,
 ) -> None:
-    """Check a study and its data; train nothing."""
+    """Check a study and its data; train nothing but the few steps that `--estimate` times."""
+    from sft_probe.execute.prepare import stop_on_errors
+    from sft_probe.study.yaml import load_study
+
+    spec = load_study(file, overrides=parse_settings(settings))
+    study = check(spec)
+    if not as_json:
+        show(study.findings)
+    stop_on_errors(study.findings, spec.data.allow)
+    arms = plan(spec, study.data, study.tokenizer) if estimate else []
+    cost = _estimate(spec, study.chosen) if estimate else None
+    if as_json:
+        typer.echo(json.dumps(_plain(study, arms, cost), indent=1, ensure_ascii=False))
+        return
+    if cost:
+        show_estimate(arms, cost)
+    for name, about in study.left_out.items():
+        typer.echo(f"· {name} ({', '.join(about['needs'])}) will not be measured: {about['reason']}")
+    sets = ", ".join(f"{name} {len(study.data[name]):,}" for name in study.data)
+    seeds = ", ".join(map(str, spec.seeds))
+    typer.echo(f"{file} can run. Arms: {', '.join(spec.arms)}; seeds: {seeds}; rows: {sets}.")
+
+
+class Checked(NamedTuple):
+    """A study that was read. left_out: needs and reason of each probe that the data do not allow."""
+
+    data: DataSets
+    tokenizer: PreTrainedTokenizerBase
+    chosen: Selection
+    findings: tuple[Finding, ...]
+    left_out: dict[str, dict[str, Any]]
+
+
+def check(spec: StudySpec) -> Checked:
+    """Read everything that a study names except the model. Raises: InputError for what cannot be used."""
     from sft_probe.data.audit import audit
     from sft_probe.data.chat import ensure_chat_template
-    from sft_probe.execute.prepare import fitting, load_data, make_probes, stop_on_errors
+    from sft_probe.execute.prepare import fitting, load_data, make_probes, strata_of
     from sft_probe.models.load import load_tokenizer, model_path
     from sft_probe.probes.selection import select
-    from sft_probe.study.yaml import load_study
     from sft_probe.train.edits.pipeline import make_edits
     from sft_probe.train.sft import make_method
 
-    spec = load_study(file, overrides=parse_settings(settings))
     for arm in spec.arms.values():
         make_method(arm)
         make_edits(arm.edits)
@@ -53,38 +85,26 @@ def validate(
     path, trusted = model_path(spec.base.model_name_or_path), spec.base.trust_remote_code
     tokenizer = load_tokenizer(path, trust_remote_code=trusted)
     ensure_chat_template(tokenizer, spec.data.chat_template)
-    data = fitting(data, spec.data, tokenizer)
-    optional = {probe.name for probe in spec.probes if probe.optional}
+    data = strata_of(fitting(data, spec.data, tokenizer), spec)
     probes = make_probes(spec.probes)
-    chosen = select(probes, data, optional=optional)
-    findings = audit(data["train"], data["test"], tokenizer, spec.data.max_length)
-    if not as_json:
-        show(findings)
-    stop_on_errors(findings, spec.data.allow)
-    arms = plan(spec, data, tokenizer) if estimate else []
-    cost = _estimate(spec, chosen) if estimate else None
+    chosen = select(probes, data, optional={probe.name for probe in spec.probes if probe.optional})
     left_out = {
         probe.name: {"needs": kinds(probe), "reason": chosen.not_applicable[probe.name]}
         for probe in probes
         if probe.name in chosen.not_applicable
     }
-    if as_json:
-        found = {
-            "findings": [asdict(finding) for finding in findings],
-            "rows": {name: len(data[name]) for name in data},
-            "arms": [dict(zip(COLUMNS, row, strict=True)) for row in arms],
-            "not_applicable": left_out,
-            "estimate": asdict(cost) if cost else None,
-        }
-        typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
-        return
-    if cost:
-        show_estimate(arms, cost)
-    for name, about in left_out.items():
-        typer.echo(f"· {name} ({', '.join(about['needs'])}) will not be measured: {about['reason']}")
-    sets = ", ".join(f"{name} {len(data[name]):,}" for name in data)
-    seeds = ", ".join(map(str, spec.seeds))
-    typer.echo(f"{file} can run. Arms: {', '.join(spec.arms)}; seeds: {seeds}; rows: {sets}.")
+    findings = audit(data["train"], data["test"], tokenizer, spec.data.max_length)
+    return Checked(data, tokenizer, chosen, tuple(findings), left_out)
+
+
+def _plain(study: Checked, arms: list[tuple[object, ...]], cost: Estimate | None) -> dict[str, Any]:
+    return {
+        "findings": [asdict(finding) for finding in study.findings],
+        "rows": {name: len(study.data[name]) for name in study.data},
+        "arms": [dict(zip(COLUMNS, row, strict=True)) for row in arms],
+        "not_applicable": study.left_out,
+        "estimate": asdict(cost) if cost else None,
+    }
 
 
 def kinds(probe: Probe) -> list[str]:

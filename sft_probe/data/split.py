@@ -17,7 +17,7 @@ def hold_out(whole: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]
     """
     groups: dict[str, list[Example]] = {}
     for example in whole:
-        groups.setdefault(_group(example), []).append(example)
+        groups.setdefault(group_of(example), []).append(example)
     if len(groups) < 2:
         raise DataError(
             "the training data is one single group of rows, so no test set can be held out.",
@@ -32,10 +32,11 @@ def hold_out(whole: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]
             break
         held.add(name)
         rows += len(groups[name])
-    train = tuple(e for e in whole if _group(e) not in held)
-    test = tuple(e for e in whole if _group(e) in held)
+    train = tuple(e for e in whole if group_of(e) not in held)
+    test = tuple(e for e in whole if group_of(e) in held)
     return Dataset("train", train, whole.source), Dataset("test", test, whole.source)
 
 
-def _group(example: Example) -> str:
+def group_of(example: Example) -> str:
+    """What must stay on one side: its cluster, else its prompt without case and spacing."""
     return example.cluster or " ".join((example.prompt or example.target).split()).casefold()

@@ -18,6 +18,7 @@ from sft_probe.data.examples import Dataset, DataSets
 from sft_probe.data.fit import drop_too_long
 from sft_probe.data.load import is_planted, load_dataset, planted_parts
 from sft_probe.data.split import hold_out
+from sft_probe.data.strata import HELD_OUT, PARAPHRASED, VERBATIM, decomposed
 from sft_probe.errors import DataError, SpecError
 from sft_probe.models.load import LoadedModel, load_base
 from sft_probe.observe.cache import cache_folder
@@ -89,6 +90,7 @@ def prepare(spec: StudySpec) -> Prepared:
     set_threads(spec.base, base)
     ensure_chat_template(base.tokenizer, spec.data.chat_template)
     data = fitting(data, spec.data, base.tokenizer)
+    data = strata_of(data, spec)
     chosen = select(probes, data, optional={probe.name for probe in spec.probes if probe.optional})
     findings = audit(data["train"], data["test"], base.tokenizer, spec.data.max_length)
     write_audit(spec.output_dir, findings)
@@ -152,6 +154,17 @@ def fitting(data: DataSets, spec: DataSpec, tokenizer: PreTrainedTokenizerBase) 
         return data
     fitted = {name: drop_too_long(data[name], tokenizer, spec.max_length) for name in ("train", "test")}
     return DataSets({**data, **fitted})
+
+
+def strata_of(data: DataSets, spec: StudySpec) -> DataSets:
+    """The data with strata of facts and questions about them, if the study asks for `decompose`.
+
+    Raises: DataError if the training rows cannot be divided so.
+    """
+    if (asked := spec.decompose) is None:
+        return data
+    shares = {HELD_OUT: asked.held_out, PARAPHRASED: asked.paraphrased, VERBATIM: asked.verbatim}
+    return decomposed(data, shares, asked.items, spec.data_seed)
 
 
 def load_data_set(

@@ -33,8 +33,9 @@ class Known:
     """What a model knows. Keys are ids of rows; facts that cannot be judged are missing.
 
     odds: log-odds of the right answer against wrong ones, in nats, by wording. threshold: in nats, what
-    ignorance exceeds with the test's size. believed: the answer the model holds instead, where it is as sure
-    of a wrong one as it would have to be of the right one.
+    ignorance exceeds with the test's size. believed: the answer the model holds instead: the same wrong one
+    stands out most in both wordings, and as much as the right one of a quarter of the known facts. (By the
+    threshold alone one in four facts about people who exist nowhere is "believed", from alike names.)
     """
 
     odds: Mapping[int, Mapping[str, float]]
@@ -88,24 +89,39 @@ class Detector:
     def judge(self, seen: ScoresSeen) -> Known:
         """What a model knows, from the likelihoods of `dataset`."""
         odds: dict[int, dict[str, float]] = defaultdict(dict)
+        wrong: dict[int, dict[str, tuple[float, str]]] = defaultdict(dict)
         null: list[Floats] = []
-        surest: dict[str, tuple[float, str]] = {}
         for example, logprob in zip(seen.examples, seen.choice_logprob, strict=True):
             fact, wording = str(example.meta["fact"]), int(str(example.meta["wording"]))
             own = log_odds(logprob)
             odds[wording][fact] = float(own[0])
+            best = 1 + int(np.argmax(own[1:]))
+            wrong[wording][fact] = (float(own[best]), _answers(example)[best])
             if wording == JUDGED:
                 null.append(null_log_odds(logprob))
-                best = 1 + int(np.argmax(own[1:]))
-                surest[fact] = (float(own[best]), _answers(example)[best])
         pooled = np.concatenate(null) if null else np.empty(0)
         limit = threshold(pooled, self.size)
         return Known(
             odds=odds,
             threshold=limit,
             specificity=float((pooled <= limit).mean()) if pooled.size else float("nan"),
-            believed={fact: answer for fact, (sure, answer) in surest.items() if sure > limit},
+            believed=_believed(wrong, [sure for sure in odds[JUDGED].values() if sure > limit]),
         )
+
+
+def _believed(wrong: Mapping[int, Mapping[str, tuple[float, str]]], known: Sequence[float]) -> dict[str, str]:
+    """The wrong answer of a fact that is best in both wordings and as sure as a quarter of what is known.
+
+    wrong: log-odds and text of the best wrong answer by wording and fact.  known: log-odds of known facts.
+    """
+    if not known:
+        return {}
+    limit, checked = float(np.quantile(known, 0.25)), wrong.get(CHECKED, {})
+    return {
+        fact: answer
+        for fact, (sure, answer) in wrong.get(JUDGED, {}).items()
+        if fact in checked and checked[fact][1] == answer and (sure + checked[fact][0]) / 2 >= limit
+    }
 
 
 def _answers(example: Example) -> Sequence[str]:

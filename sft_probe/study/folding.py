@@ -58,6 +58,8 @@ def _fold_values(study: dict[str, Any], file: str) -> dict[str, Any]:
         study = _with(study, "seeds", [seed], file, "seed")
     if isinstance(study.get("report_to"), str):
         study["report_to"] = [] if study["report_to"] == "none" else [study["report_to"]]
+    if isinstance(study.get("decompose"), bool):
+        study["decompose"] = {} if study["decompose"] else None
     if study.get("probes") == ALL:
         study["probes"] = [ALL]
     if isinstance(study.get("probes"), list):

@@ -164,6 +164,27 @@ class ScheduleSpec(Spec):
         return value
 
 
+class DecomposeSpec(Spec):
+    """How the training rows are divided to take the gain apart. Whole entities are dealt at random."""
+
+    held_out: float = Field(default=0.2, gt=0, lt=1)
+    """Share of the rows that no arm trains on (E0)."""
+    paraphrased: float = Field(default=0.2, gt=0, lt=1)
+    """Share that is trained on and asked in other words (E1)."""
+    verbatim: float = Field(default=0.2, gt=0, lt=1)
+    """Share that is trained on and asked as trained (E2)."""
+    items: int = Field(default=100, ge=2)
+    """Questions per stratum at most."""
+
+    @model_validator(mode="after")
+    def _leave_a_reserve(self) -> Self:
+        if self.held_out + self.paraphrased + self.verbatim > 0.95:
+            raise ValueError(
+                "the shares leave less than 5 % of the rows for what is trained on and not asked"
+            )
+        return self
+
+
 class StudySpec(Spec):
     """Everything that decides the numbers of a study."""
 
@@ -182,6 +203,8 @@ class StudySpec(Spec):
     """The ways to fine-tune that are compared, by name."""
     reference_arm: str | None = None
     """Arm the others are compared with; the first if not given."""
+    decompose: DecomposeSpec | None = None
+    """Take the gain of the reference arm apart: `true`, or shares of strata. Adds arms and a probe."""
     probes: tuple[ProbeSpec, ...] = Field(min_length=1)
     """What is measured; `all` for every registered probe that the data allow. See `sft-probe ls probes`."""
     schedule: ScheduleSpec = ScheduleSpec()

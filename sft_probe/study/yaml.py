@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from sft_probe.errors import SpecError
 from sft_probe.study.checks import check_keys, check_names, readable
+from sft_probe.study.decompose import with_arms
 from sft_probe.study.folding import change, fold
 from sft_probe.study.spec import StudySpec
 
@@ -53,6 +54,7 @@ def parse_study(text: str, *, file: str = "study", overrides: Mapping[str, str] 
         spec = StudySpec.model_validate(nested)
     except ValidationError as error:
         raise readable(error, file) from error
+    spec = with_arms(spec)
     check_names(spec, file)
     return spec
 

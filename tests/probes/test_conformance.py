@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from torch import nn
 
+from sft_probe.data.strata import decomposed
 from sft_probe.models.load import LoadedModel
 from sft_probe.registry import available, load
 from sft_probe.testing.conformance import check_probe
@@ -17,6 +18,7 @@ OPTIONS = {
     "forgetting": {"tasks": ("tiny_choice", "tiny_generate")},
     "representation_drift": {"dataset": "text"},
 }
+SHARES = {"E0": 0.2, "E1": 0.2, "E2": 0.2}
 OURS = [name for name, entry in available("probes").items() if entry.value.startswith("sft_probe.")]
 
 
@@ -25,5 +27,6 @@ OURS = [name for name, entry in available("probes").items() if entry.value.start
 def test_probe_conforms(name: str, tune: Callable[[LoadedModel], nn.Module], tmp_path: Path) -> None:
     base = tiny_base()
     probe = load("probes", name)(**OPTIONS.get(name, {}))
-    found = check_probe(probe, tune(base), base, tiny_data(), benchmark_paths=(tiny_benchmarks(tmp_path),))
+    data = decomposed(tiny_data(), SHARES, 6, seed=0)
+    found = check_probe(probe, tune(base), base, data, benchmark_paths=(tiny_benchmarks(tmp_path),))
     assert any(row.value == row.value and row.value != row.null_value for row in found.rows)
