@@ -74,6 +74,25 @@ def test_it_does_not_depend_on_the_order_of_the_rows() -> None:
     assert words(rows(0.8)) == words(reversed(rows(0.8)))
 
 
+def test_of_three_labels_a_pair_speaks_for_two() -> None:
+    draw, labels, some = random.Random(1), ("a", "b", "c"), []
+    for i in range(600):
+        label = labels[i % 3]
+        word = f"is{label}" if draw.random() < 0.9 else f"is{draw.choice(labels)}"
+        some.append(row(i, f"{' '.join(draw.sample(FILLER, 3))} {word}", label))
+    (swap,) = find_swaps(some, pairs=1)
+    speaks_for, against = swap.word[-1], swap.partner[-1]
+    assert speaks_for == swap.label != against
+
+    def share(word: str, *of: str) -> float:
+        inside = [r for r in some if r.target in of]
+        return sum(has_word(r, word) for r in inside) / len(inside)
+
+    others = [label for label in labels if label != swap.label]
+    ratios = [log(share(w, swap.label) / share(w, *others)) for w in (swap.word, swap.partner)]
+    assert swap.optimum == pytest.approx(ratios[0] - ratios[1], rel=0.1)
+
+
 def test_planted_placebos_come_first() -> None:
     some = rows(0.8)
     swaps = find_swaps(some, named=("vorn", "tasp"), placebos=("W3",), pairs=1)
