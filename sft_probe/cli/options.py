@@ -22,6 +22,9 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a key, e.g. training.max_steps=10. Repeatable."),
 ]
+ShowUnsafeOption = Annotated[
+    bool, typer.Option("--show-unsafe", help="Show requests that should be refused, and their answers.")
+]
 ForceOption = Annotated[bool, typer.Option("--force", help="Run again what is already finished.")]
 
 

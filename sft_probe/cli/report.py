@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import typer
 
-from sft_probe.cli.options import LangOption, StudyFolder
+from sft_probe.cli.options import LangOption, ShowUnsafeOption, StudyFolder
 
 
-def report(folder: StudyFolder, lang: LangOption = "en") -> None:
+def report(folder: StudyFolder, lang: LangOption = "en", show_unsafe: ShowUnsafeOption = False) -> None:
     """Build the report again from the runs on disk."""
     from sft_probe.report import build_report
 
-    typer.echo(build_report(folder, lang=lang).html)
+    typer.echo(build_report(folder, lang=lang, show_unsafe=show_unsafe).html)

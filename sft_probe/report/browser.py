@@ -12,6 +12,7 @@ import pandas as pd
 from sft_probe.report import cells
 from sft_probe.report.cells import Column, Table
 from sft_probe.report.findings import STRICT
+from sft_probe.report.redaction import hide_unsafe
 from sft_probe.report.summaries import before_and_after, records
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ def browse(found: Findings, words: Words, *, budget: int = BUDGET) -> Browser:
         return Browser(records=[], counts=_count_table(found, words, pd.DataFrame()), total=0)
     rows = pd.concat(filled, ignore_index=True)
     rows = rows.assign(change=_change(rows))
-    return Browser(records=_sample(rows, budget), counts=_count_table(found, words, rows), total=len(rows))
+    shown = rows if found.material.show_unsafe else hide_unsafe(rows, found.material.items, words)
+    return Browser(records=_sample(shown, budget), counts=_count_table(found, words, rows), total=len(rows))
 
 
 def _change(rows: pd.DataFrame) -> np.ndarray[Any, Any]:

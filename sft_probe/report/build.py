@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -34,15 +34,16 @@ class ReportPaths:
     tables: Path
 
 
-def build_report(output_dir: Path, *, lang: str = "en") -> ReportPaths:
+def build_report(output_dir: Path, *, lang: str = "en", show_unsafe: bool = False) -> ReportPaths:
     """Write the report of a study beside its runs, replacing an older one.
 
-    lang: "en" or "zh"; figures fall back to English where no Chinese font is found.
+    lang: "en" or "zh"; figures fall back to English where no Chinese font is found. show_unsafe: also show
+    requests that should be refused, and what was answered.
     Raises: StoreError if no run is finished or a file is damaged, SpecError for an unknown language.
     """
     words = Words(lang)
     figure_words = Words(figure_language(lang))
-    material = load(output_dir)
+    material = replace(load(output_dir), show_unsafe=show_unsafe)
     story = tell(material, words)
     paths = ReportPaths(
         html=output_dir / "report.html",

@@ -51,6 +51,7 @@ class Material:
     environment: Mapping[str, Any]
     audit: Sequence[Mapping[str, Any]]
     probes: Mapping[str, Mapping[str, Any]]
+    show_unsafe: bool = False
 
     @property
     def seeds(self) -> int:
