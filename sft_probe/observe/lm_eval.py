@@ -25,7 +25,7 @@ from sft_probe.observe.forward import device_of
 from sft_probe.observe.generating import generate
 from sft_probe.observe.lending import lend
 from sft_probe.observe.lm_eval_items import aggregates, items
-from sft_probe.observe.lm_eval_tasks import load_tasks, quiet, templates_compiled_once
+from sft_probe.observe.lm_eval_tasks import load_tasks, nltk_files_named, quiet, templates_compiled_once
 from sft_probe.observe.needs import Benchmark
 from sft_probe.observe.observations import BenchmarkSeen
 from sft_probe.observe.passages import Budget, fit
@@ -305,7 +305,7 @@ def run_benchmark(live: LiveModel, need: Benchmark, paths: tuple[Path, ...] = ()
     value per document is not a number (F1, perplexity) have aggregates only.
     Raises: DataError for a task that is in none of `paths` and not in lm-eval, or whose data cannot be read.
     """
-    with quiet(), templates_compiled_once():
+    with quiet(), templates_compiled_once(), nltk_files_named(need.tasks):
         loaded = load_tasks(need.tasks, paths, need.num_fewshot)
         for task in loaded["tasks"].values():
             task.set_fewshot_seed(seed=FEWSHOT_SEED)

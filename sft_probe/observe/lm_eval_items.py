@@ -18,18 +18,26 @@ def items(name: str, task: Any, samples: Sequence[Mapping[str, Any]]) -> Iterato
         item = str(doc["id"] if named else sample["doc_id"])
         prediction, target, margin = _verdict(task, sample)
         for metric in sample["metrics"]:
-            if isinstance(sample[metric], int | float):
+            for part, value in _values(sample[metric]):
                 yield BenchmarkItem(
                     task=name,
-                    item=item,
+                    item=item + part,
                     cluster=str(doc.get("cluster") or item),
                     metric=metric if sample["filter"] == "none" else f"{metric},{sample['filter']}",
-                    value=float(sample[metric]),
+                    value=value,
                     margin=margin,
                     prompt=str(sample["arguments"][0][0]),
                     prediction=prediction,
                     target=target,
                 )
+
+
+def _values(found: Any) -> Iterator[tuple[str, float]]:
+    """One value, or one for each part of a document that is judged part by part, as IFEval's instructions."""
+    if isinstance(found, int | float):
+        yield "", float(found)
+    elif isinstance(found, list) and all(isinstance(value, bool) for value in found):
+        yield from ((f".{i}", float(value)) for i, value in enumerate(found))
 
 
 def _verdict(task: Any, sample: Mapping[str, Any]) -> tuple[str, str, float]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from importlib.metadata import version
@@ -26,6 +27,7 @@ from lm_eval.tasks import TaskManager
 from sft_probe.errors import DataError, nearest
 
 PLACES = ("dataset_path", "dataset_kwargs", "metadata")  # where a task lies; what it says counts
+IFEVAL_EXTRA = 'pip install "sft-probe[ifeval]"'
 PATIENCE = 3.0  # seconds to wait for an answer of the hub
 
 
@@ -59,6 +61,12 @@ def load_tasks(names: tuple[str, ...], paths: tuple[Path, ...], num_fewshot: int
             loaded: dict[str, Any] = manager.load(list(names))
     except DataError:
         raise
+    except ModuleNotFoundError as error:
+        raise DataError(
+            f"benchmark '{', '.join(names)}' needs the package '{error.name}', which is not installed.",
+            field="tasks",
+            remedy=f"Install it, or lm-eval's extra for this benchmark; for IFEval: {IFEVAL_EXTRA}.",
+        ) from error
     except Exception as error:  # lm-eval raises anything here, from KeyError to OSError
         raise DataError(
             f"benchmark '{', '.join(names)}' cannot be loaded: {_reason(error)}", field="tasks"
@@ -113,6 +121,23 @@ def templates_compiled_once() -> Iterator[None]:
         yield
     finally:
         del environment.from_string  # the method of the class shows again
+
+
+@contextmanager
+def nltk_files_named(names: Iterable[str]) -> Iterator[None]:
+    """While it holds, a file of NLTK's that a scorer wants and that is not there is named in one sentence."""
+    try:
+        yield
+    except LookupError as error:
+        wanted = re.search(r"Resource\W+(?:\d+m)?(\w+)", str(error))
+        if type(error) is not LookupError or wanted is None:  # NLTK raises the bare class
+            raise
+        raise DataError(
+            f"benchmark '{', '.join(names)}' needs NLTK's '{wanted[1]}', which is not there.",
+            field="tasks",
+            remedy=f"Load it once on a machine with a network (`python -m nltk.downloader {wanted[1]}`) and "
+            "bring the folder `nltk_data`.",
+        ) from error
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from sft_probe.testing.tiny import tiny_base, tiny_benchmarks, tiny_data, tiny_l
 pytestmark = pytest.mark.slow
 
 OPTIONS = {
+    "instruction_following": {"prompts": 6, "conflicts": 2, "turns": 2, "max_new_tokens": 8},
     "forgetting": {"tasks": ("tiny_choice", "tiny_generate")},
     "representation_drift": {"dataset": "text"},
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from math import isnan
 
 import numpy as np
 
@@ -231,4 +230,6 @@ def _gap(change: Floats, trained: Bools, clusters: Ints) -> Interval:
     weight = np.where(trained, trained.size / trained.sum(), -trained.size / (~trained).sum())
     centre = np.where(trained, change[trained].mean(), change[~trained].mean())
     found = mean_interval(value + weight * (change - centre), clusters)
-    return replace(found, value=value) if not isnan(found.value) else found
+    if found.se == 0:
+        return Interval(value=value, n=found.n, n_clusters=found.n_clusters, why="all pairs changed alike")
+    return found
