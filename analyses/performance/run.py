@@ -17,6 +17,7 @@ BENCHMARKS = (
     "multiple_choice",
     "rolling",
     "generation",
+    "sharing",
     "fused_battery",
     "cka",
     "weight_change",
