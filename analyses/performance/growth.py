@@ -19,6 +19,7 @@ ITEMS = (32, 64, 128, 256)
 LAYERS = (2, 4, 8, 16)
 CHECKPOINTS = (1, 2, 4)
 ARMS = (1, 2, 4)
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")  # Okabe & Ito, safe for colour-blind readers
 FLAT = 1.05  # a slope of 1 within what a shared machine lets one tell
 
 
@@ -151,15 +152,26 @@ def draw(found: dict[str, Sweep], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
-    for name, timings in found.items():
+    figure, axes = plt.subplots(figsize=(6.5, 4), layout="constrained")
+    slopes, longest = {}, 1.0
+    for (name, timings), colour in zip(found.items(), COLOURS, strict=False):
         sizes = np.array(sorted(timings))
         seconds = np.array([timings[size].process_seconds for size in sizes])
-        line = slope({int(size): s for size, s in zip(sizes, seconds, strict=True)})
-        axes.loglog(sizes / sizes[0], seconds / seconds[0], "o-", label=f"{name}: slope {line:.2f}")
-    axes.loglog([1, 8], [1, 8], "--", color="grey", label="slope 1")
+        slopes[name] = slope({int(size): s for size, s in zip(sizes, seconds, strict=True)})
+        label = f"{name} ({sizes[0]} to {sizes[-1]}): slope {slopes[name]:.2f}"
+        axes.loglog(sizes / sizes[0], seconds / seconds[0], "o-", color=colour, label=label)
+        longest = max(longest, sizes[-1] / sizes[0])
+    axes.loglog([1, longest], [1, longest], "--", color="grey", label="slope 1: twice as many, twice as long")
+    steepest = max(slopes, key=lambda name: slopes[name])
+    axes.set_title(
+        f"The cost of a battery grows fastest with {steepest}: slope {slopes[steepest]:.2f}", loc="left"
+    )
     axes.set(xlabel="times as many", ylabel="times as long (processor time)")
-    axes.set_title("Cost of a battery grows at most linearly", loc="left")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(mpl.ticker.LogLocator(base=2))
+        axis.set_major_formatter(mpl.ticker.FormatStrFormatter("%g"))
+        axis.set_minor_locator(mpl.ticker.NullLocator())
+    axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
     figure.savefig(path, dpi=150)
     plt.close(figure)
