@@ -12,14 +12,18 @@ WORDINGS = 2  # beginnings of a fact that are read: one to judge by, one more fo
 AS_READ = "as_read"  # under `meta` of a row: beginnings in the very words of a text the model has read
 
 
-def fact_rows(examples: Sequence[Example], *, distractors: int, seed: int = 0) -> tuple[Example, ...]:
+def fact_rows(
+    examples: Sequence[Example], *, distractors: int, seed: int = 0, pool: Sequence[Example] = ()
+) -> tuple[Example, ...]:
     """Up to two wordings of each fact as plain text, the right answer first among the `choices`.
 
     `meta` holds the row's id as `fact` and the number of the `wording`; -1 is the wording as read. Rows with
-    fewer than three wrong answers of the same kind, or without a question, are left out.
+    fewer than three wrong answers of the same kind, or without a question, are left out. pool: further rows
+    to take wrong answers from.
     """
     rows = []
-    for example, wrong in zip(examples, wrong_answers(examples, distractors, seed), strict=True):
+    wrong_ones = wrong_answers(examples, distractors, seed, pool=pool)
+    for example, wrong in zip(examples, wrong_ones, strict=True):
         if len(wrong) < LEAST or not example.messages:
             continue
         read = example.meta.get(AS_READ, ())

@@ -29,8 +29,8 @@ class Alike(NamedTuple):
     likeness: NDArray[np.float64]
 
 
-def neighbours(examples: Sequence[Example], count: int, seed: int = 0) -> Iterator[Alike]:
-    """For each example up to `count` others with the most alike question.
+def neighbours(examples: Sequence[Example], first: int, count: int, seed: int = 0) -> Iterator[Alike]:
+    """For each of the `first` examples up to `count` others, of all, with the most alike question.
 
     Examples of its own cluster are left out. Among equally alike ones the order is drawn by `seed`.
     """
@@ -45,9 +45,10 @@ def neighbours(examples: Sequence[Example], count: int, seed: int = 0) -> Iterat
     ties = np.array(order) * 1e-9
     clusters = cluster_codes([example.cluster for example in examples])
     count = min(count, len(examples) - 1)
-    for start in range(0, len(examples), BATCH):
-        likeness = (asked[start : start + BATCH] @ asked.T).toarray().round(6) + ties
-        likeness[clusters[start : start + BATCH, None] == clusters[None, :]] = -1.0
+    for start in range(0, first, BATCH):
+        end = min(start + BATCH, first)
+        likeness = (asked[start:end] @ asked.T).toarray().round(6) + ties
+        likeness[clusters[start:end, None] == clusters[None, :]] = -1.0
         nearest = np.argpartition(-likeness, count, axis=1)[:, :count]
         for alike, found in zip(likeness, nearest, strict=True):
             ranked = found[np.argsort(-alike[found], kind="stable")]
@@ -55,21 +56,28 @@ def neighbours(examples: Sequence[Example], count: int, seed: int = 0) -> Iterat
             yield Alike(ranked, alike[ranked])
 
 
-def wrong_answers(examples: Sequence[Example], number: int, seed: int = 0) -> list[tuple[str, ...]]:
+def wrong_answers(
+    examples: Sequence[Example], number: int, seed: int = 0, *, pool: Sequence[Example] = ()
+) -> list[tuple[str, ...]]:
     """Up to `number` different answers of the most alike questions, none of them the example's own.
+
+    pool: further rows to take answers from, which get none themselves.
 
     What a row names under `meta.alternatives` comes first. Questions less alike than the most alike ones are
     turned to only where fewer than three answers were found.
     """
     found = []
-    for example, alike in zip(examples, neighbours(examples, REACH * number, seed), strict=True):
+    everything = (*examples, *pool)
+    for example, alike in zip(
+        examples, neighbours(everything, len(examples), REACH * number, seed), strict=True
+    ):
         named = example.meta.get("alternatives", ())
         own = dict.fromkeys(named if isinstance(named, list | tuple) else ())
         own.pop(example.target, None)
         for index, likeness in zip(alike.rows, alike.likeness, strict=True):
             if len(own) >= (number if likeness >= SAME_KIND * alike.likeness[0] else min(LEAST, number)):
                 break
-            if examples[index].target != example.target:
-                own[examples[index].target] = None
+            if everything[index].target != example.target:
+                own[everything[index].target] = None
         found.append(tuple(own)[:number])
     return found

@@ -18,7 +18,7 @@ ASKED, SHOTS = (
     "decompose",
     "decompose.shots",
 )  # data sets: the questions, and rows to take few-shot examples from
-WRONG, SHOWN = 15, 64
+WRONG = 15  # answers beside each right one
 
 
 def decomposed(data: DataSets, shares: Mapping[str, float], items: int, seed: int) -> DataSets:
@@ -41,7 +41,7 @@ def decomposed(data: DataSets, shares: Mapping[str, float], items: int, seed: in
                 field="decompose",
                 remedy="Give more training rows, or more answers that differ.",
             )
-    shots = tuple(row for row in rows if row.meta["decompose"] == RESERVE)[:SHOWN]
+    shots = tuple(row for row in rows if row.meta["decompose"] == RESERVE)
     kept = tuple(row for row in rows if row.meta["decompose"] != HELD_OUT)
     return DataSets(
         {

@@ -95,7 +95,8 @@ class GainWaterfall:
         if ASKED not in data:
             raise NotApplicable("the study does not say `decompose: true`, so there are no arms to compare")
         rows = [row for row in data[ASKED].examples[: self.limit] if row.stratum != TWIN]
-        return {self._facts.dataset: self._detector.dataset(self._facts.dataset, rows)}
+        asked = self._detector.dataset(self._facts.dataset, rows, data[SHOTS].examples)
+        return {self._facts.dataset: asked}
 
     def needs(self) -> tuple[Need, ...]:
         """Answers as asked, with examples right and shuffled, half way back to the base; likelihoods."""

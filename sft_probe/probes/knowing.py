@@ -25,6 +25,7 @@ from sft_probe.measures.knowledge import (
 )
 from sft_probe.observe.observations import Floats, ScoresSeen
 
+POOL = 3000  # rows; the time to match questions grows with their square
 JUDGED, CHECKED, READ = 0, 1, -1  # wordings of `data.facts.fact_rows`
 
 
@@ -77,9 +78,12 @@ class Detector:
     size: float = 0.05
     seed: int = 0
 
-    def dataset(self, name: str, examples: Sequence[Example]) -> Dataset:
-        """The facts of some rows as texts. Raises: NotApplicable if none can be judged."""
-        rows = fact_rows(examples, distractors=self.distractors, seed=self.seed)
+    def dataset(self, name: str, examples: Sequence[Example], pool: Sequence[Example] = ()) -> Dataset:
+        """The facts of some rows as texts, with wrong answers from them and from the first rows of a pool.
+
+        Raises: NotApplicable if none can be judged.
+        """
+        rows = fact_rows(examples, distractors=self.distractors, seed=self.seed, pool=pool[:POOL])
         if not rows:
             raise NotApplicable(
                 "no question has three alike ones with other answers, so what the base knows cannot be told"
