@@ -66,13 +66,17 @@ class AnnotationInheritance:
     def derive(self, data: DataSets) -> Mapping[str, Dataset]:
         """Inputs without content, which carry the counts of clean and given labels in training.
 
-        Raises: NotApplicable if no closed set of labels is shared by several rows.
+        Raises: NotApplicable if no closed set of labels is shared by several rows, or none is trained on.
         """
         sets = label_sets(data[self.dataset])
         if not sets:
             raise NotApplicable(f"no closed set of labels is shared by several rows of '{self.dataset}'")
         rows = [example for example in data[self.dataset] if frozenset(example.choices) == sets[0]]
         table = label_table(data[self.train], sorted(sets[0]))
+        if not any(map(any, table)):
+            raise NotApplicable(
+                f"no row of '{self.train}' has the labels that rows of '{self.dataset}' share"
+            )
         empty = content_free(rows, sorted(sets[0]), {"trained": table})
         return {self._inputs.dataset: Dataset(self._inputs.dataset, empty)}
 

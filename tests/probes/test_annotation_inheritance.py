@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from math import log
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pandas as pd
@@ -12,10 +13,15 @@ import pytest
 
 from sft_probe.data.examples import Dataset, DataSets, Example, Message
 from sft_probe.errors import NotApplicable, SpecError
+from sft_probe.models.load import load_base
 from sft_probe.observe.needs import Scores
 from sft_probe.observe.observations import Floats, Observed, ScoresSeen
+from sft_probe.observe.observer import Observer
 from sft_probe.probes.annotation_inheritance import AnnotationInheritance
 from sft_probe.schema import Measurement
+from sft_probe.study.spec import ArmSpec, ModelSpec, TrainingSpec
+from sft_probe.train.sft import ArmRun, run_sft
+from sft_probe.world import reviews
 
 Find = Callable[..., Measurement]
 Study = Callable[..., pd.DataFrame]
@@ -62,8 +68,10 @@ def scores(examples: tuple[Example, ...], probabilities: Floats) -> ScoresSeen:
         target_logprob=np.zeros(n),
         target_tokens=np.ones(n, dtype=int),
         target_greedy=np.ones(n, dtype=bool),
-        choice_logprob=tuple(np.log(row) - 1 for row in probabilities),
-        choice_tokens=tuple(np.ones(2, dtype=int) for _ in examples),
+        choice_logprob=tuple(
+            np.log(row)[: len(e.choices)] - 1 for row, e in zip(probabilities, examples, strict=True)
+        ),
+        choice_tokens=tuple(np.ones(len(e.choices), dtype=int) for e in examples),
     )
 
 
@@ -71,9 +79,10 @@ def observed(
     test: tuple[tuple[Example, ...], Floats],
     train: tuple[tuple[Example, ...], Floats],
     lean: Floats = EVEN,
+    trained: tuple[Example, ...] = (),
 ) -> Observed:
-    """lean: (2,) probabilities for every input without content."""
-    data = DataSets({"test": Dataset("test", test[0]), "train": Dataset("train", train[0])})
+    """lean: (2,) probabilities for inputs without content. trained: all training rows, if more than read."""
+    data = DataSets({"test": Dataset("test", test[0]), "train": Dataset("train", trained or train[0])})
     free = PROBE.derive(data)[FREE].examples
     return Observed(
         {
@@ -110,6 +119,8 @@ def test_derive_asks_without_content_and_carries_the_training_labels() -> None:
     bare = Dataset("test", tuple(replace(row, choices=()) for row in TEST))
     with pytest.raises(NotApplicable, match="no closed set of labels is shared by several rows of 'test'"):
         PROBE.derive(DataSets({"test": bare, "train": bare}))
+    with pytest.raises(NotApplicable, match="no row of 'train' has the labels that rows of 'test' share"):
+        PROBE.derive(DataSets({"test": Dataset("test", TEST), "train": bare}))
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.2, 0.3, 0.4])
@@ -176,6 +187,16 @@ def test_every_training_row_says_how_much_its_label_is_doubted() -> None:
     suspects = sorted(items, key=lambda item: -item.value)[:20]
     assert {item.item for item in suspects} == {f"train{i}" for i in range(20)}
     assert all(item.prediction != item.target for item in suspects)
+
+
+def test_labelled_rows_behind_the_limit_are_counted_but_not_read(find: Find) -> None:
+    texts = tuple(replace(row, choices=()) for row in TRAIN)
+    seen = observed((TEST, sure(TEST, 0.1)), (texts, sure(TRAIN, 0.1)), trained=(*texts, *TRAIN[:90]))
+    found = PROBE.measure(seen, seen)
+    assert find(found, "train_share", module="pos").value == 0.5
+    assert find(found, "train_share_bbse").why.startswith("none of the training rows that were read")
+    assert np.isnan(find(found, "label_doubt").value)
+    assert not found.items
 
 
 @pytest.mark.parametrize("share", [0.6, 0.75, 0.9, 0.97])
@@ -343,6 +364,44 @@ def test_planted_doses_of_noise_and_imbalance_are_passed_on(planted_study: Study
     for share in shares:
         row = get(f"p{share}", "train_share_bbse", "negative", dataset="train")
         assert row.value == pytest.approx(share, abs=0.1)
+
+
+def ambiguous(n: int, share: float, seed: str) -> tuple[Example, ...]:
+    """Reviews, half of them such that two rules disagree; a share of those is labelled by the first."""
+    draw, kinds, found = Random(seed), [False, True], list[Example]()
+    while len(found) < n:
+        label = draw.choice(reviews.LABELS)
+        text = reviews.review(draw, "Kevo Bakery", label)
+        demanded = reviews.demanded(text)
+        if (len(set(demanded.values())) > 1) is kinds[len(found) % 2]:
+            rule = "first remark" if draw.random() < share else "most remarks"
+            asked = Message("user", f"Is this review positive or negative?\n{text}")
+            row = Example(
+                id=f"{seed}{len(found)}", target=demanded[rule], choices=reviews.LABELS, messages=(asked,)
+            )
+            found.append(replace(row, meta={"rules": demanded}))
+    return tuple(found)
+
+
+@pytest.mark.slow
+def test_an_ambiguous_guideline_is_read_as_the_labels_read_it(find: Find, tmp_path: Path) -> None:
+    base = load_base(ModelSpec(model_name_or_path="planted"))
+    training = TrainingSpec(learning_rate=1e-3, **SWEEP)
+    mass = []
+    for share in (0.0, 0.5, 1.0):
+        data = {"train": ambiguous(320, share, "train"), "test": ambiguous(120, 0, "test")}
+        given = DataSets({name: Dataset(name, rows) for name, rows in data.items()})
+        data_sets = DataSets({**given, **PROBE.derive(given)})
+        run = ArmRun(arm=ArmSpec(), training=training, seed=0)
+        tuned, observer = run_sft(run, base, data_sets, tmp_path).model, Observer(base, data_sets)
+        found = PROBE.measure(observer.look(tuned, PROBE.needs()), observer.look_at_base(PROBE.needs()))
+        followed = find(found, "labels_follow_rule", module="first remark")
+        assert followed.value == pytest.approx(share, abs=0.1)
+        mass.append(find(found, "follows_rule", module="first remark"))
+    assert [row.value for row in mass] == sorted(row.value for row in mass)
+    assert mass[0].ci_high < 0.4
+    assert mass[1].ci_low < 0.6
+    assert mass[2].ci_low > mass[0].ci_high
 
 
 def _bias_types(path: Path) -> None:

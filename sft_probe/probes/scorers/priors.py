@@ -12,11 +12,12 @@ from sft_probe.measures.classification import confusion, shifted_shares
 from sft_probe.observe.observations import Bools, Floats, Ints
 from sft_probe.probes.rows import Metric
 from sft_probe.probes.scorers.compared import Compared, OfRows, of_number
-from sft_probe.schema import Measurement
+from sft_probe.schema import NAN, Measurement
 from sft_probe.stats.intervals import Interval
 from sft_probe.stats.resampling import balanced_groups, jackknife_interval
 
 BALANCED = "training labels are about equally frequent"
+NONE_READ = "none of the training rows that were read has such labels"
 
 LEAN = Metric(name="content_free_share", unit="1", share=True)
 EXCESS = Metric(name="share_excess", unit="1")
@@ -31,7 +32,8 @@ def prior_rows(test: Compared, train: Compared, empty: Compared, table: Floats) 
     """Which label the model leans to without content, and on real inputs, against the shares in training."""
     shares = (table.sum(0) + 0.5) / (table.sum() + 0.5 * len(table))  # half a row more: no share is 0
     for k, label in enumerate(empty.labels):
-        plain = Interval(value=float(shares[k]), n=int(table.sum()), why="counted, not estimated")
+        counted = float(table[:, k].sum() / table.sum())
+        plain = Interval(value=counted, n=int(table.sum()), why="counted, not estimated")
         yield TRAIN_SHARE.row(plain, dataset=train.dataset, module=label)
         yield empty.row(LEAN, of_number(k), module=label)
         yield test.row(EXCESS, _excess(k, test.clean), module=label)
@@ -54,6 +56,9 @@ def _excess(k: int, gold: Ints) -> OfRows:
 def _shift_rows(test: Compared, train: Compared) -> Iterator[Measurement]:
     """Label shares of the training rows, as predictions on them and the confusion on held-out rows give."""
     size = len(test.labels)
+    if not train.examples:
+        yield BBSE.row(Interval(value=NAN, why=NONE_READ), dataset=train.dataset)
+        return
 
     def estimate(tested: Bools, trained: Bools) -> tuple[Floats, float]:
         counts = confusion(test.clean[tested], test.tuned[tested].argmax(1), size)[:, :size].T
