@@ -281,7 +281,7 @@ def _contamination(tuned: _Known, base: _Known) -> Iterator[Measurement]:
     test, clusters = tuned.kind == TEST, clusters_of(tuned.examples)
     for sign in SIGNS:
         hit = tuned.sign(sign)[test].astype(np.float64)
-        yield replace(CONTAMINATED.row(CONTAMINATED.interval(hit, clusters[test])), module=sign)
+        yield replace(CONTAMINATED.row(CONTAMINATED.interval(hit, clusters[test])), stratum=sign)
     change = tuned.logprob - base.logprob
     dirty, clean = test & tuned.contaminated, test & ~tuned.contaminated
     effect = difference_interval(change[dirty], change[clean], clusters[dirty], clusters[clean])

@@ -194,8 +194,8 @@ def test_contaminated_test_rows_are_counted_and_kept_out_of_the_others(find: Fin
     )
     found = measured(study(others=117, leaks=leaks), lambda e: float(kind(e) == "train" or "leak" in e.id))
     assert find(found, "contaminated").value == pytest.approx(3 / 120)
-    assert find(found, "contaminated", module="word for word").value == pytest.approx(1 / 120)
-    assert find(found, "contaminated", module="question").value == pytest.approx(2 / 120)
+    assert find(found, "contaminated", stratum="word for word").value == pytest.approx(1 / 120)
+    assert find(found, "contaminated", stratum="question").value == pytest.approx(2 / 120)
     assert find(found, "contamination_effect").value == pytest.approx(1)
     assert find(found, "membership_auc").value == 1
     items = {i.item: i.prediction for i in found.items if i.metric == "contaminated"}
