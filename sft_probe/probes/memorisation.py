@@ -8,36 +8,38 @@ from itertools import islice
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sft_probe.data.canaries import Planted, canary, is_canary, planted_canaries, references
 from sft_probe.data.examples import Dataset, DataSets, Example
-from sft_probe.data.overlap import GRAMS_SHARED, SIMILAR, Overlap, overlaps
-from sft_probe.measures.exposure import (
-    extractable,
-    extraction_strength,
-    extrapolated_exposure,
-    null_uniformity,
-    rank_exposure,
-)
-from sft_probe.measures.membership import caught, min_k, placements
+from sft_probe.data.overlap import overlaps
+from sft_probe.measures.exposure import null_uniformity
+from sft_probe.measures.membership import caught, placements
 from sft_probe.observe.needs import Need, TokenLogprobs
-from sft_probe.observe.observations import Bools, Floats, Ints, Observed, TokenLogprobsSeen
+from sft_probe.observe.observations import Bools, Floats, Observed
 from sft_probe.probes import options
 from sft_probe.probes.base import About
 from sft_probe.probes.rows import Metric, clusters_of
+from sft_probe.probes.scorers.recall import (
+    CANARY,
+    LEFT_OUT,
+    REFERENCE,
+    SIGNS,
+    TEST,
+    TRAIN,
+    Recall,
+    flagged,
+    of_kind,
+    signs_of,
+)
 from sft_probe.schema import NAN, Item, Measurement, Measurements
 from sft_probe.stats.contrasts import paired_interval
 from sft_probe.stats.intervals import Interval
 from sft_probe.stats.resampling import balanced_groups, jackknife_interval
 from sft_probe.stats.two_samples import auc_interval, difference_interval
 
-TRAIN, TEST, CANARY, REFERENCE = "train", "test", "canary", "reference"
-LEFT_OUT = "left_out"  # data set of the training rows that an edit took out, if there is one
 CANARIES = "canaries"
 ROWS = "memorisation.rows"
 ROW_LOGPROB = "row_logprob"  # of items: mean log-probability per token of a row, trained on or left out
-SIGNS = ("", "word for word", "question", "8-grams", "near duplicate")
 NO_CANARIES = "no canaries were planted"
 NONE_LEFT_OUT = "the edit set no canaries aside: give it 0 among its repeats"
 
@@ -99,15 +101,15 @@ class Memorisation:
         """Training rows, test rows with what they share with training, and canaries if some were planted."""
         train, test = data[TRAIN], data[self.dataset]
         own = tuple(row for row in train if not is_canary(row))
-        members = [_of_kind(row, TRAIN) for row in own[: self.limit]]
+        members = [of_kind(row, TRAIN) for row in own[: self.limit]]
         sample = replace(test, examples=test.examples[: self.limit])
         shared = overlaps(replace(train, examples=own), sample)
         others = [
-            _of_kind(row, TEST, signs=_signs(found), similar=found.row)
+            of_kind(row, TEST, signs=signs_of(found), similar=found.row)
             for row, found in zip(sample, shared, strict=True)
         ]
         left_out = islice(data[LEFT_OUT], self.limit) if LEFT_OUT in data else ()
-        rows = (*members, *others, *(_of_kind(row, LEFT_OUT) for row in left_out))
+        rows = (*members, *others, *(of_kind(row, LEFT_OUT) for row in left_out))
         planted = planted_canaries(train)
         secrets = tuple(self._secrets(planted)) if planted else ()
         return {ROWS: Dataset(ROWS, (*rows, *secrets), train.source)}
@@ -118,7 +120,7 @@ class Memorisation:
 
     def measure(self, seen: Observed, base: Observed) -> Measurements:
         """Rows on membership, extraction, canaries and contamination; items of secrets and rows by name."""
-        tuned, before = (_Known.read(looked[self._tokens]) for looked in (seen, base))
+        tuned, before = (Recall.read(looked[self._tokens]) for looked in (seen, base))
         rows = (
             *(replace(row, dataset=self.dataset) for row in _membership(tuned, before)),
             *self._extraction(tuned, before),
@@ -131,10 +133,10 @@ class Memorisation:
     def _secrets(self, planted: Planted) -> Iterator[Example]:
         """The whole pool, planted or not, and the references."""
         for number in sorted({*planted.repeats, *range(planted.pool)}):
-            yield _of_kind(canary(planted.seed, number), CANARY, repeats=planted.repeats.get(number, 0))
-        yield from (_of_kind(row, REFERENCE) for row in references(planted.seed, self.references))
+            yield of_kind(canary(planted.seed, number), CANARY, repeats=planted.repeats.get(number, 0))
+        yield from (of_kind(row, REFERENCE) for row in references(planted.seed, self.references))
 
-    def _extraction(self, tuned: _Known, base: _Known) -> Iterator[Measurement]:
+    def _extraction(self, tuned: Recall, base: Recall) -> Iterator[Measurement]:
         for kind, dataset in ((TRAIN, TRAIN), (TEST, self.dataset), (CANARY, CANARIES)):
             inside = tuned.planted if kind == CANARY else tuned.kind == kind
             if not inside.any():
@@ -151,79 +153,7 @@ class Memorisation:
         return TokenLogprobs(dataset=ROWS)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Known:
-    """How well a model knows n answers, token by token. Both lists hold one array per answer."""
-
-    examples: tuple[Example, ...]
-    logprobs: tuple[Floats, ...]
-    right: tuple[Bools, ...]  # the token is the likeliest
-
-    @classmethod
-    def read(cls, seen: TokenLogprobsSeen) -> _Known:
-        starts = np.searchsorted(seen.example, np.arange(1, len(seen.examples)))
-        return cls(
-            examples=seen.examples,
-            logprobs=tuple(np.split(seen.logprob, starts)),
-            right=tuple(np.split(seen.rank == 1, starts)),
-        )
-
-    @property
-    def kind(self) -> NDArray[np.str_]:
-        return np.array([str(e.meta["kind"]) for e in self.examples])
-
-    @property
-    def repeats(self) -> Ints:
-        """(n,) training rows of a canary; -1 for what is none."""
-        return np.array([_number(e, "repeats", -1) for e in self.examples], dtype=np.int64)
-
-    @property
-    def planted(self) -> Bools:
-        found: Bools = self.repeats > 0
-        return found
-
-    @property
-    def contaminated(self) -> Bools:
-        return self.sign("")
-
-    def sign(self, name: str) -> Bools:
-        """(n,) test rows that show a sign of contamination, of any kind under the empty name."""
-        return np.array([_flag(e, name) for e in self.examples], dtype=bool)
-
-    @property
-    def logprob(self) -> Floats:
-        """(n,) mean per token; NaN for an answer without tokens."""
-        return np.array([own.mean() if own.size else NAN for own in self.logprobs])
-
-    @property
-    def loss(self) -> Floats:
-        """(n,) of whole answers, in nats."""
-        return np.array([-own.sum() for own in self.logprobs])
-
-    @property
-    def min_k(self) -> Floats:
-        return np.array([min_k(own) for own in self.logprobs])
-
-    @property
-    def strength(self) -> Floats:
-        return np.array([extraction_strength(own) for own in self.right])
-
-    def extracted(self, prefix: int, suffix: int) -> Floats:
-        """(n,) 1 where the tokens behind the prefix would be said by heart."""
-        return np.array([extractable(own, prefix, suffix) for own in self.right])
-
-    @property
-    def exposure(self) -> Floats:
-        """(n,) bits, for canaries."""
-        return rank_exposure(self.loss, self.loss[self.kind == REFERENCE])
-
-    @property
-    def fitted_exposure(self) -> Floats:
-        """(n,) bits, by the tail of a fitted distribution."""
-        return extrapolated_exposure(self.loss, self.loss[self.kind == REFERENCE])
-
-
-def _membership(tuned: _Known, base: _Known) -> Iterator[Measurement]:
+def _membership(tuned: Recall, base: Recall) -> Iterator[Measurement]:
     """Others are training rows that were left out if there are any, else test rows without contamination."""
     left_out = tuned.kind == LEFT_OUT
     members = tuned.kind == TRAIN
@@ -250,7 +180,7 @@ def _membership(tuned: _Known, base: _Known) -> Iterator[Measurement]:
     yield GAP_CHANGE.row(gap(change))
 
 
-def _canaries(tuned: _Known, base: _Known) -> Iterator[Measurement]:
+def _canaries(tuned: Recall, base: Recall) -> Iterator[Measurement]:
     """Of all planted secrets, and of those planted equally often, those left out among them."""
     repeats, planted, left_out = tuned.repeats, tuned.planted, tuned.repeats == 0
     if not planted.any():
@@ -277,7 +207,7 @@ def _canaries(tuned: _Known, base: _Known) -> Iterator[Measurement]:
     yield NULL_P.row(Interval(value=found.p, n=found.n, n_clusters=found.n, why=why))
 
 
-def _contamination(tuned: _Known, base: _Known) -> Iterator[Measurement]:
+def _contamination(tuned: Recall, base: Recall) -> Iterator[Measurement]:
     test, clusters = tuned.kind == TEST, clusters_of(tuned.examples)
     for sign in SIGNS:
         hit = tuned.sign(sign)[test].astype(np.float64)
@@ -288,7 +218,7 @@ def _contamination(tuned: _Known, base: _Known) -> Iterator[Measurement]:
     yield CONTAMINATION.row(effect if dirty.any() else Interval(value=NAN, why="no test row is contaminated"))
 
 
-def _row(metric: Metric, after: Floats, before: Floats, known: _Known, inside: Bools) -> Measurement:
+def _row(metric: Metric, after: Floats, before: Floats, known: Recall, inside: Bools) -> Measurement:
     """A level with the base's value on the same answers as its null."""
     clusters = clusters_of(known.examples)[inside]
     null = metric.interval(before[inside], clusters).value
@@ -309,7 +239,7 @@ def _slope(x: Floats, y: Floats) -> Interval:
     return replace(found, n=x.size, n_clusters=x.size)
 
 
-def _canary_items(known: _Known) -> Iterator[Item]:
+def _canary_items(known: Recall) -> Iterator[Item]:
     for example, repeats, logprob, exposure in zip(
         known.examples, known.repeats, known.logprob, known.exposure, strict=True
     ):
@@ -327,7 +257,7 @@ def _canary_items(known: _Known) -> Iterator[Item]:
                 )
 
 
-def _row_items(known: _Known) -> Iterator[Item]:
+def _row_items(known: Recall) -> Iterator[Item]:
     """Training rows and rows that were left out of training by lot, for a comparison over runs."""
     if not (known.kind == LEFT_OUT).any():
         return
@@ -345,10 +275,10 @@ def _row_items(known: _Known) -> Iterator[Item]:
             )
 
 
-def _contaminated_items(known: _Known, dataset: str) -> Iterator[Item]:
+def _contaminated_items(known: Recall, dataset: str) -> Iterator[Item]:
     """The test rows that training rows give away, with the most similar one where there is one."""
     for example in known.examples:
-        if _flag(example, ""):
+        if flagged(example):
             similar = example.meta["similar"]
             yield Item(
                 metric=CONTAMINATED.name,
@@ -365,29 +295,3 @@ def _contaminated_items(known: _Known, dataset: str) -> Iterator[Item]:
 
 def _times(repeats: int) -> str:
     return f"{repeats} times"
-
-
-def _of_kind(row: Example, kind: str, **truth: object) -> Example:
-    """Ids of different kinds may be the same; so that they differ here, the kind goes before."""
-    return replace(row, id=f"{kind}/{row.id}", choices=(), meta={"kind": kind, "row": row.id, **truth})
-
-
-def _signs(found: Overlap) -> dict[str, bool]:
-    flags = (
-        found.contaminated,
-        found.exact,
-        found.normalised,
-        found.grams >= GRAMS_SHARED,
-        found.similarity >= SIMILAR,
-    )
-    return dict(zip(SIGNS, flags, strict=True))
-
-
-def _flag(example: Example, name: str) -> bool:
-    signs = example.meta.get("signs")
-    return bool(signs[name]) if isinstance(signs, Mapping) else False
-
-
-def _number(example: Example, key: str, missing: int) -> int:
-    found = example.meta.get(key, missing)
-    return found if isinstance(found, int) else missing
