@@ -26,6 +26,7 @@ from sft_probe.stats.two_samples import auc_interval
 
 NO_LABELS = "no classification: no closed set of choices is shared by several examples"
 NO_INTERVAL = "no interval of a calibration error covered well in simulation; judge by ece_p"
+ALL_ALIKE = "answers are all alike, so nothing is known of their spread"
 CONFUSION_LABELS = 10
 """With more labels than this, only the diagonal of the confusion is reported."""
 
@@ -133,7 +134,7 @@ class _Grouped:
         size, gold = len(self.here.labels), self.here.gold
         count = int(self.groups.max()) + 1
         by_group = np.stack([self._counts(g, gold, predicted, size) for g in range(count)])
-        return self._interval(by_group, statistic)
+        return self._interval(by_group, statistic, most=1.0)
 
     def of_confidence(self) -> Mapping[Metric, Interval]:
         """Calibration error, what of it is more than chance, and how rare that is."""
@@ -157,16 +158,21 @@ class _Grouped:
 
             return of
 
-        return {metric: self._interval(sums, part(name)) for metric, name in parts.items()}
+        return {metric: self._interval(sums, part(name), most=2.0) for metric, name in parts.items()}
 
     def _counts(self, group: int, gold: Ints, predicted: Ints, size: int) -> Floats:
         inside = self.groups == group
         return confusion(gold[inside], predicted[inside], size)
 
-    def _interval(self, by_group: Floats, statistic: Callable[[Floats], Floats]) -> Interval:
+    def _interval(self, by_group: Floats, statistic: Callable[[Floats], Floats], most: float) -> Interval:
         total = by_group.sum(0)
         value, left_out = float(statistic(total)), statistic(total - by_group)
-        return replace(jackknife_interval(value, left_out), n=self.n, n_clusters=self.n_clusters)
+        found = jackknife_interval(value, left_out)
+        if found.se == 0:
+            found = Interval(value=value, why=ALL_ALIKE)
+        elif found.se > 0:
+            found = replace(found, low=max(0.0, found.low), high=min(most, found.high))
+        return replace(found, n=self.n, n_clusters=self.n_clusters)
 
 
 def _confidence(here: Labelled) -> tuple[Floats, Floats]:

@@ -81,3 +81,14 @@ def test_impossible_gold_labels_cost_a_finite_amount() -> None:
     assert np.isfinite(scores["label_nll"]).all()
     assert scores["brier"].tolist() == [2, 0]
     assert scores["overconfidence"].tolist() == [1, 0]
+
+
+def test_limits_stay_where_the_score_can_be() -> None:
+    gold = np.arange(60) % 2
+    nearly = rows_of(np.eye(2)[np.where(np.arange(60) == 7, 1 - gold, gold)] * 0.9 + 0.05, gold)
+    assert nearly["balanced_accuracy", ""].ci_high == 1
+    assert nearly["brier_reliability", ""].ci_low >= 0
+    perfect = rows_of(np.eye(2)[gold] * 0.9 + 0.05, gold)["balanced_accuracy", ""]
+    assert (perfect.value, perfect.n) == (1, 60)
+    assert np.isnan(perfect.ci_low)
+    assert perfect.why.startswith("answers are all alike")
