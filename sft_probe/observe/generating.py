@@ -137,7 +137,7 @@ class _Loop:
     """One batch on its way: what was read, what can be attended to, and the cache."""
 
     def __init__(self, model: nn.Module, prompts: Sequence[Sequence[int]]) -> None:
-        from transformers import DynamicCache
+        from sft_probe.observe.roomy import roomy_cache
 
         width = max(len(prompt) for prompt in prompts)
         ids = torch.zeros(len(prompts), width, dtype=torch.int64)
@@ -148,7 +148,7 @@ class _Loop:
         self.model, device = model, device_of(model)
         self.ids, self.mask = ids.to(device), mask.to(device)
         self.positions = (self.mask.cumsum(-1) - 1).clamp(min=0)
-        self.cache: Any = DynamicCache(config=without_adapter(model).config)
+        self.cache: Any = roomy_cache(without_adapter(model).config)
 
     def predict(self) -> Tensor:
         """Read the newest tokens. Returns: (rows, vocab) logits of the next one of every row."""
