@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
 from sft_probe.data.examples import Dataset, DataSets, Example
-from sft_probe.data.keywords import planted_placebos, planted_words, with_word
+from sft_probe.data.keywords import planted_placebos, planted_words
 from sft_probe.data.shortcuts import Swap, find_swaps, has_word
 from sft_probe.errors import NotApplicable
-from sft_probe.measures.shortcut import CERTAIN, log_odds, shifted_choice
+from sft_probe.measures.shortcut import CERTAIN, shifted_choice
 from sft_probe.observe.needs import Need, Scores
-from sft_probe.observe.observations import Bools, Floats, Ints, Observed, ScoresSeen
+from sft_probe.observe.observations import Floats, Observed
 from sft_probe.probes import options
 from sft_probe.probes.base import About
-from sft_probe.probes.rows import Metric, clusters_of
+from sft_probe.probes.rows import Metric
 from sft_probe.probes.scorers.labels import label_sets
+from sft_probe.probes.scorers.swaps import (
+    OTHER_PLACEBO,
+    PARTNER,
+    PLACEBO,
+    PLAIN,
+    WORD,
+    Trials,
+    inserted,
+    origin,
+    pair_of,
+    variants,
+)
 from sft_probe.schema import NAN, Item, Measurement, Measurements
 from sft_probe.stats.contrasts import paired_interval
 from sft_probe.stats.groups import worst_group_interval
@@ -26,8 +38,6 @@ from sft_probe.stats.intervals import Interval
 
 TRAIN = "train"
 ROWS = "shortcut_reliance.rows"
-PLAIN, WORD, PARTNER, PLACEBO, OTHER_PLACEBO = range(5)
-VARIANTS = 5
 UNJUSTIFIED = "the training rows do not tie these words to a label"
 
 SWAP = Metric(name="swap_effect", unit="nats")
@@ -94,7 +104,7 @@ class ShortcutReliance:
             variant
             for number, swap in enumerate(swaps)
             for row in [row for row in test if not _touched(row, swap)][: self.limit]
-            for variant in _variants(row, number, swap)
+            for variant in variants(row, number, swap)
         ]
         if not rows:
             raise NotApplicable("there are too few training or test prompts to swap words in them")
@@ -106,7 +116,7 @@ class ShortcutReliance:
 
     def measure(self, seen: Observed, base: Observed) -> Measurements:
         """Rows over all pairs of words, the named ones, and each pair; an item per prompt and pair."""
-        tuned, before = (_Trials.read(looked[self._scores]) for looked in (seen, base))
+        tuned, before = (Trials.read(looked[self._scores]) for looked in (seen, base))
         rows = [
             replace(row, dataset=self.dataset, stratum=stratum)
             for stratum, inside in tuned.strata()
@@ -119,80 +129,7 @@ class ShortcutReliance:
         return Scores(dataset=ROWS)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Trials:
-    """n prompts, each with one pair of words. logprob: (n, variants, labels), normalised over the labels."""
-
-    examples: tuple[Example, ...]
-    swaps: tuple[Swap, ...]
-    labels: tuple[str, ...]
-    logprob: Floats
-
-    @classmethod
-    def read(cls, scores: ScoresSeen) -> _Trials:
-        labels = tuple(sorted(scores.examples[0].choices))
-        order = [[e.choices.index(label) for label in labels] for e in scores.examples]
-        raw = np.array([values[at] for values, at in zip(scores.choice_logprob, order, strict=True)])
-        logprob = raw - np.logaddexp.reduce(raw, axis=-1, keepdims=True)
-        examples = scores.examples[PLAIN::VARIANTS]
-        return cls(
-            examples=examples,
-            swaps=tuple(_swap_of(example) for example in examples),
-            labels=labels,
-            logprob=logprob.reshape(len(examples), VARIANTS, len(labels)),
-        )
-
-    def among(self, chosen: Bools) -> _Trials:
-        at = np.flatnonzero(chosen)
-        return replace(
-            self,
-            examples=tuple(self.examples[i] for i in at),
-            swaps=tuple(self.swaps[i] for i in at),
-            logprob=self.logprob[at],
-        )
-
-    def strata(self) -> Iterator[tuple[str, Bools]]:
-        """All; the named pairs if others were found too; each pair."""
-        named = np.array([swap.named for swap in self.swaps])
-        pairs = np.array([_pair(swap) for swap in self.swaps], dtype=object)
-        yield "", np.ones(len(pairs), dtype=bool)
-        if named.any() and not named.all():
-            yield "named", named
-        yield from ((pair, pairs == pair) for pair in dict.fromkeys(pairs.tolist()))
-
-    def of(self, field: str) -> Floats:
-        """(n,) a number that belongs to the pair of words."""
-        return np.array([getattr(swap, field) for swap in self.swaps], dtype=np.float64)
-
-    @property
-    def clusters(self) -> Ints:
-        """One prompt serves several pairs: without a cluster of its own it is one."""
-        named = [replace(e, cluster=e.cluster or _origin(e)) for e in self.examples]
-        return clusters_of(named)
-
-    @property
-    def gold(self) -> Ints:
-        return np.array([self.labels.index(e.target) for e in self.examples], dtype=np.int64)
-
-    @property
-    def label(self) -> Ints:
-        """(n,) the label that the word speaks for."""
-        return np.array([self.labels.index(swap.label) for swap in self.swaps], dtype=np.int64)
-
-    @property
-    def odds(self) -> Floats:
-        """(n, variants) log odds of that label."""
-        found: Floats = log_odds(self.logprob)[np.arange(len(self.swaps)), :, self.label]
-        return found
-
-    @property
-    def said(self) -> Ints:
-        """(n, variants) the likeliest label."""
-        found: Ints = self.logprob.argmax(-1)
-        return found
-
-
-def _rows(tuned: _Trials, base: _Trials) -> Iterator[Measurement]:
+def _rows(tuned: Trials, base: Trials) -> Iterator[Measurement]:
     clusters = tuned.clusters
     for metric, values in _VALUES.items():
         after, before = values(tuned), values(base)
@@ -205,43 +142,43 @@ def _rows(tuned: _Trials, base: _Trials) -> Iterator[Measurement]:
     yield replace(WORST.row(_worst(tuned)), null_value=_worst(base).value)
 
 
-def _swap_effect(trials: _Trials) -> Floats:
+def _swap_effect(trials: Trials) -> Floats:
     return trials.odds[:, WORD] - trials.odds[:, PARTNER]
 
 
-def _placebo_effect(trials: _Trials) -> Floats:
+def _placebo_effect(trials: Trials) -> Floats:
     return trials.odds[:, PLACEBO] - trials.odds[:, OTHER_PLACEBO]
 
 
-def _insertion(trials: _Trials) -> Floats:
+def _insertion(trials: Trials) -> Floats:
     """Of the word alone, with what putting in its placebo does taken off."""
     return trials.odds[:, WORD] - trials.odds[:, PLACEBO]
 
 
-def _flips(trials: _Trials) -> Floats:
+def _flips(trials: Trials) -> Floats:
     return np.where(trials.said[:, WORD] != trials.said[:, PARTNER], 1.0, 0.0)
 
 
-def _placebo_flips(trials: _Trials) -> Floats:
+def _placebo_flips(trials: Trials) -> Floats:
     return np.where(trials.said[:, PLACEBO] != trials.said[:, OTHER_PLACEBO], 1.0, 0.0)
 
 
-def _right(trials: _Trials, *, agreeing: bool) -> Floats:
+def _right(trials: Trials, *, agreeing: bool) -> Floats:
     """With the word of the pair that speaks for the right label, or with the one that speaks against it."""
     variant = np.where((trials.gold == trials.label) == agreeing, WORD, PARTNER)
     said = trials.said[np.arange(len(variant)), variant]
     return np.where(said == trials.gold, 1.0, 0.0)
 
 
-def _agreement(trials: _Trials) -> Floats:
+def _agreement(trials: Trials) -> Floats:
     return _right(trials, agreeing=True)
 
 
-def _conflict(trials: _Trials) -> Floats:
+def _conflict(trials: Trials) -> Floats:
     return _right(trials, agreeing=False)
 
 
-def _conflict_optimum(trials: _Trials) -> Floats:
+def _conflict_optimum(trials: Trials) -> Floats:
     """What would be left if the conflicting word moved the model's own plain answer by the optimum."""
     against = trials.gold == trials.label
     shift = np.where(against, trials.of("partner_optimum"), trials.of("word_optimum"))
@@ -249,7 +186,7 @@ def _conflict_optimum(trials: _Trials) -> Floats:
     return np.where(chosen == trials.gold, 1.0, 0.0)
 
 
-_VALUES: Mapping[Metric, Callable[[_Trials], Floats]] = {
+_VALUES: Mapping[Metric, Callable[[Trials], Floats]] = {
     SWAP: _swap_effect,
     PLACEBO_SWAP: _placebo_effect,
     INSERTION: _insertion,
@@ -261,7 +198,7 @@ _VALUES: Mapping[Metric, Callable[[_Trials], Floats]] = {
 }
 
 
-def _reliance(trials: _Trials) -> Interval:
+def _reliance(trials: Trials) -> Interval:
     """Swap effect over the optimal one, where that is more than two standard errors from zero."""
     justified = trials.of("optimum") > CERTAIN * trials.of("error")
     if not justified.any():
@@ -270,7 +207,7 @@ def _reliance(trials: _Trials) -> Interval:
     return RELIANCE.interval(_swap_effect(trials)[justified] / optimum, trials.clusters[justified])
 
 
-def _worst(trials: _Trials) -> Interval:
+def _worst(trials: Trials) -> Interval:
     """Groups are right label by word put in."""
     right = trials.said[:, [WORD, PARTNER]] == trials.gold[:, None]
     words = np.array([(swap.word, swap.partner) for swap in trials.swaps])
@@ -279,17 +216,17 @@ def _worst(trials: _Trials) -> Interval:
     return worst_group_interval(right.ravel().astype(np.float64), groups, np.repeat(trials.clusters, 2))
 
 
-def _items(trials: _Trials, dataset: str) -> Iterator[Item]:
+def _items(trials: Trials, dataset: str) -> Iterator[Item]:
     for example, swap, said, effect in zip(
         trials.examples, trials.swaps, trials.said, _swap_effect(trials), strict=True
     ):
-        answers = (f"{word}: {trials.labels[said[at]]}" for at, word in _inserted(swap)[:2])
+        answers = (f"{word}: {trials.labels[said[at]]}" for at, word in inserted(swap)[:2])
         yield Item(
             metric=SWAP.name,
-            item=f"{_origin(example)} {_pair(swap)}",
+            item=f"{origin(example)} {pair_of(swap)}",
             value=float(effect),
             dataset=dataset,
-            stratum=_pair(swap),
+            stratum=pair_of(swap),
             cluster=example.cluster,
             prediction=", ".join(answers),
             target=example.target,
@@ -310,34 +247,4 @@ def _of_set(rows: Dataset, labels: frozenset[str]) -> list[Example]:
 
 def _touched(row: Example, swap: Swap) -> bool:
     """A prompt that has one of the words already would not show what putting it in does."""
-    return any(has_word(row, word) for _, word in _inserted(swap))
-
-
-def _variants(row: Example, number: int, swap: Swap) -> Iterator[Example]:
-    plain = replace(
-        row,
-        id=f"{row.id}/{number}",
-        choices=tuple(dict.fromkeys(row.choices)),
-        meta={"row": row.id, "swap": asdict(swap)},
-    )
-    yield plain
-    for variant, word in _inserted(swap):
-        yield replace(with_word(plain, word), id=f"{plain.id}/{variant}")
-
-
-def _inserted(swap: Swap) -> Sequence[tuple[int, str]]:
-    first, second = swap.placebos
-    return (WORD, swap.word), (PARTNER, swap.partner), (PLACEBO, first), (OTHER_PLACEBO, second)
-
-
-def _swap_of(example: Example) -> Swap:
-    fields: Any = example.meta["swap"]
-    return Swap(**{**fields, "placebos": tuple(fields["placebos"])})
-
-
-def _origin(example: Example) -> str:
-    return str(example.meta["row"])
-
-
-def _pair(swap: Swap) -> str:
-    return f"{swap.word} / {swap.partner}"
+    return any(has_word(row, word) for _, word in inserted(swap))
