@@ -53,4 +53,8 @@ def _rows(material: Material, settings: Settings) -> Iterator[Row]:
         yield from found.race(f"{material.name}, {case}", settings, GOALS)
 
 
-NOTES = ()
+NOTES = (
+    "Where answers end at different places, those that have ended leave the batch here and stay in it there. "
+    "Where all run to the last token, both sides make the same forward passes; what is saved is the copy of "
+    "all keys and values at every token.",
+)

@@ -50,4 +50,6 @@ def _texts(material: Material) -> Documents:
     return [{"text": text} for turn in zip(*lengths, strict=True) for text, _ in turn]
 
 
-NOTES = ()
+NOTES = (
+    "Nothing is shared between texts: what is saved is padding, logits that nobody reads and their softmax.",
+)
