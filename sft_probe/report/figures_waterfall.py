@@ -63,7 +63,7 @@ def _title(taken: Waterfall, words: Words) -> str:
         return words("chart.waterfall.none", total=_points(trained.total, words))
     return words(
         "chart.waterfall.most",
-        step=words(f"chart.waterfall.step.{step}"),
+        step=words(f"chart.waterfall.step.{step}").lower(),
         value=_points(value, words),
         total=number(trained.total.value, "points"),
     )
@@ -101,7 +101,9 @@ def _panel(stratum: Stratum, words: Words) -> Panel:
         axes.spines["left"].set_visible(False)
         in_percent(axes, vertical=False)
 
-    said = "; ".join(f"{words(f'step.{name}')} {_points(value, words)}" for name, value in rows)
+    said = "; ".join(
+        f"{words(f'chart.waterfall.step.{name}')} {_points(value, words)}" for name, value in rows
+    )
     title = words(f"chart.waterfall.stratum.{stratum.name}")
     return Panel(title=title, draw=draw, alt=f"{title}: {said}.")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import nan
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from sft_probe.measures import waterfall as account
 from sft_probe.measures.waterfall import BASE, FORMAT, FULL, KNOWN, Term, by_stratum, steps
 from sft_probe.report.numbers import Value
-from sft_probe.stats.intervals import cluster_codes, mean_interval, normal
+from sft_probe.stats.intervals import cluster_codes, mean_interval, normal, wilson
 from sft_probe.stats.seeds import over_seeds_with_errors
 from sft_probe.study.decompose import COMPANIONS, PROBE, SHAM, UNKNOWN, companion
 
@@ -150,15 +149,16 @@ def estimate(parts: Mapping[str, NDArray[np.float64]], clusters: Mapping[str, ND
     """Mean over seeds of a sum over strata, with an interval for new seeds and new entities.
 
     parts: (seeds, items) by stratum, independent of one another.  clusters: (items,) by stratum. One seed
-    gives an interval over entities alone. Entities that are all alike add no width of their own.
+    gives an interval over entities alone, and so do seeds that are all alike. Where entities are alike too
+    the interval has the width that Wilson's has for as many entities without any change.
     """
     values = _per_seed(parts)
     errors = np.sqrt(np.sum([_squared_errors(part, clusters[name]) for name, part in parts.items()], axis=0))
-    if values.size < 2:
-        half = normal(0.95) * float(errors[0])
-        return Value(float(values[0]), float(values[0]) - half, float(values[0]) + half)
-    if np.ptp(values) == 0 and not errors.any():
-        return Value(float(values[0]), nan, nan)
+    if values.size < 2 or np.ptp(values) < 1e-12:
+        value, half = float(values[0]), normal(0.95) * float(errors.mean())
+        if not errors.any():
+            half = wilson(0.0, min(len(np.unique(clusters[name])) for name in parts), normal(0.95))[1]
+        return Value(value, max(-1.0, value - half), min(1.0, value + half))
     found = over_seeds_with_errors(values, errors)
     return Value(found.value, found.low, found.high)
 
