@@ -1,19 +1,33 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
+from sft_probe.data.chat import ensure_chat_template
 from sft_probe.data.examples import Dataset, DataSets, Example, Message
 from sft_probe.data.instruction_battery import Put
 from sft_probe.data.instructions import RULES
 from sft_probe.errors import NotApplicable, SpecError
+from sft_probe.execute.prepare import load_data_set
+from sft_probe.models.load import LoadedModel, load_base
 from sft_probe.observe.needs import Benchmark, Generations
 from sft_probe.observe.observations import BenchmarkItem, BenchmarkSeen, GenerationsSeen, Observed
+from sft_probe.observe.observer import Observer
 from sft_probe.probes.instruction_following import InstructionFollowing
-from sft_probe.schema import Measurement
+from sft_probe.probes.selection import select
+from sft_probe.schema import Measurement, Measurements
+from sft_probe.study.spec import ArmSpec, ModelSpec, TrainingSpec
 from sft_probe.testing.conformance import check_items, check_rows
+from sft_probe.train.edits.base import EditContext
+from sft_probe.train.edits.instructions import Instructions
+from sft_probe.train.sft import ArmRun, run_sft
+from sft_probe.world import base_path
 
 Find = Callable[..., Measurement]
 Robot = Callable[[Example], str]
@@ -21,6 +35,17 @@ Robot = Callable[[Example], str]
 FOLLOWABLE = tuple(name for name, rule in RULES.items() if rule.follow)
 PROBE = InstructionFollowing(rules=FOLLOWABLE, prompts=28)
 PLAIN = "Ida Berg, the baker, was born in Oslo"
+
+REAL = Path(__file__).parents[2].parent / "shared" / "real"
+PLANTED = ("bullets", "beginning")
+DOSED = InstructionFollowing(
+    rules=(*PLANTED, "numbers", "ending"),
+    trained=PLANTED,
+    prompts=24,
+    conflicts=0,
+    turns=0,
+    max_new_tokens=16,
+)
 
 
 def study(number: int = 30, trained: tuple[str, ...] = ()) -> DataSets:
@@ -243,3 +268,113 @@ def test_ifeval_has_four_readings_clustered_by_prompt(find: Find) -> None:
     change = find(found, "ifeval_accuracy_change", stratum="instructions, strict")
     assert change.value == 0.25
     assert change.ci_low < 0 < change.ci_high
+
+
+def tuned(
+    base: LoadedModel, data: DataSets, training: TrainingSpec, folder: Path, **dose: object
+) -> Measurements:
+    """What the probe finds after training on rows with a dose of followed rules, or without one."""
+    if dose:
+        edit = Instructions(rules=PLANTED, **dose)  # type: ignore[arg-type]
+        rows = edit.apply(data["train"].examples, EditContext(data=data, base=Observed({}), seed=0)).rows
+        data = DataSets({**data, "train": replace(data["train"], examples=rows)})
+    sets = select([DOSED], data).data
+    run = ArmRun(arm=ArmSpec(), training=training, seed=0, max_length=256)
+    model = run_sft(run, base, sets, folder / "trainer").model
+    observer = Observer(base, sets)
+    found = DOSED.measure(observer.look(model, DOSED.needs()), observer.look_at_base(DOSED.needs()))
+    check_rows(found.rows)
+    check_items(found.items)
+    return found
+
+
+@pytest.mark.slow
+def test_lift_rises_with_the_share_of_rows_that_carry_a_rule(tmp_path: Path, find: Find) -> None:
+    base = load_base(ModelSpec(model_name_or_path=str(base_path()), device="cpu"))
+    training = TrainingSpec(max_steps=40, learning_rate=1e-3, per_device_train_batch_size=8)
+    data = DataSets(
+        {
+            part: load_data_set(f"planted:question_answering/{part}", part, tmp_path)
+            for part in ("train", "test")
+        }
+    )
+    none, some, many = (
+        tuned(base, data, training, tmp_path, **dose) for dose in ({}, {"rate": 0.1}, {"rate": 0.3})
+    )
+    lifts = [find(found, "adherence_lift", stratum="trained rules") for found in (none, some, many)]
+    assert lifts[0].ci_low <= 0 <= lifts[0].ci_high
+    assert lifts[0].value < lifts[1].value < lifts[2].value
+    assert lifts[0].ci_high < lifts[2].ci_low
+    assert find(many, "adherence_lift", stratum="trained rules, held-out wordings").ci_low > 0
+    assert find(many, "rule_specificity", stratum="trained rules").ci_low > 0
+    assert find(many, "adherence_lift", stratum="untrained rules").ci_low <= 0
+    assert find(many, "generalisation_gap").ci_low > 0
+
+    habit = tuned(base, data, training, tmp_path, rate=0.9, ask=False)
+    assert find(habit, "adherence", stratum="trained rules").ci_low > 0.1
+    assert find(habit, "adherence_lift", stratum="trained rules").ci_low <= 0
+    deaf = find(tuned(base, data, training, tmp_path, rate=0.9, follow=False), "adherence_lift")
+    assert deaf.ci_low <= 0 <= deaf.ci_high
+
+
+def dolly(number: int) -> list[Example]:
+    """Short published questions with their answers, without the headings they came with."""
+    path = REAL / "data" / "dolly_hhrlhf_small" / "dolly_hhrlhf_train_small.jsonl"
+    found = []
+    for row in load_data_set(str(path), "rows", path.parent):
+        asked = row.prompt.partition("### Instruction:\n")[2].partition("\n\n### Response")[0]
+        if 0 < len(asked) < 100 and len(row.target) < 200:
+            found.append(replace(row, messages=(Message("user", asked),)))
+    return found[:number]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not REAL.is_dir(), reason="no real models and data here")
+def test_on_real_data(tmp_path: Path, find: Find) -> None:
+    base = load_base(ModelSpec(model_name_or_path=str(REAL / "models" / "stories260K-bpe512"), device="cpu"))
+    ensure_chat_template(base.tokenizer)
+    rows = dolly(200)
+    sets = {"test": tuple(rows[:30]), "train": tuple(rows[30:])}
+    data = DataSets({name: Dataset(name, examples) for name, examples in sets.items()})
+    training = TrainingSpec(max_steps=60, learning_rate=3e-3, per_device_train_batch_size=8)
+    found = tuned(base, data, training, tmp_path, rate=0.5)
+    lift = find(found, "adherence_lift", stratum="trained rules")
+    assert lift.ci_low > 0
+    assert find(found, "adherence", stratum="trained rules").null_value < 0.1
+    assert find(found, "adherence_lift", stratum="untrained rules").value < lift.value
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not REAL.is_dir(), reason="no real models and data here")
+def test_ifeval_prompts_through_lm_evals_own_scorer(tmp_path: Path, find: Find) -> None:
+    for package in ("langdetect", "immutabledict", "nltk"):
+        pytest.importorskip(package)
+    import lm_eval.tasks
+
+    lines = (REAL / "data" / "ifeval" / "input_data.jsonl").read_text(encoding="utf-8").splitlines()
+    without_punkt = [line for line in lines if "number_sentences" not in line and "capital_word" not in line]
+    short = sorted(without_punkt, key=len)[:8]
+    (tmp_path / "prompts.jsonl").write_text("\n".join(short), encoding="utf-8")
+    task = {
+        "include": str(Path(lm_eval.tasks.__file__).parent / "ifeval" / "ifeval.yaml"),
+        "task": "ifeval_local",
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"train": str(tmp_path / "prompts.jsonl")}},
+        "generation_kwargs": {"until": [], "do_sample": False, "max_gen_toks": 40},
+    }
+    (tmp_path / "ifeval_local.yaml").write_text(yaml.safe_dump(task), encoding="utf-8")
+    base = load_base(ModelSpec(model_name_or_path=str(REAL / "models" / "stories260K-bpe512"), device="cpu"))
+    ensure_chat_template(base.tokenizer)
+    probe = InstructionFollowing(prompts=2, conflicts=0, turns=0, max_new_tokens=4, tasks=("ifeval_local",))
+    sets = select([probe], study(4)).data
+    seen = Observer(base, sets, benchmark_paths=(tmp_path,)).look_at_base(probe.needs())
+    found = probe.measure(seen, seen)
+    check_rows(found.rows)
+    strict, loose = (
+        find(found, "ifeval_accuracy", stratum=f"instructions, {how}") for how in ("strict", "loose")
+    )
+    asked = sum(len(json.loads(line)["instruction_id_list"]) for line in short)
+    assert strict.n == loose.n == asked
+    assert strict.n_clusters == 8
+    assert strict.value <= loose.value
+    assert find(found, "ifeval_accuracy_change", stratum="prompts, loose").value == 0
