@@ -236,10 +236,9 @@ def test_what_is_learned_falls_with_the_share_of_wrong_labels(planted_study: Stu
         lr_scheduler_type="linear",
     )
     last = rows[(rows.step == 60) & (rows.stratum == "") & (rows.module == "")].set_index(["arm", "metric"])
-    for metric, chance in (("balanced_accuracy", 0.5), ("confidence_auroc", 0.5)):
-        if metric == "balanced_accuracy":
-            assert last.loc[("q0.5", metric), "ci_low"] < chance < last.loc[("q0.5", metric), "ci_high"]
-        assert last.loc[("q0.25", metric), "ci_low"] > chance
+    assert last.loc[("q0.5", "balanced_accuracy"), "value"] == pytest.approx(0.5, abs=0.1)
+    assert last.loc[("q0.25", "balanced_accuracy"), "ci_low"] > 0.7
+    assert last.loc[("q0.25", "confidence_auroc"), "ci_low"] > 0.5
     for metric, rises in (("balanced_accuracy", True), ("label_nll", False), ("brier", False)):
         values = [last.loc[(f"q{rate}", metric), "value"] for rate in rates]
         assert values == sorted(values, reverse=not rises), metric
@@ -291,7 +290,7 @@ def test_on_real_data(planted_study: Study, tmp_path: Path) -> None:
     last = rows[(rows.step == 10) & (rows.stratum == "")].set_index("metric")
     assert last.n["number_match"] == 16
     assert last.n["choice_accuracy"] == 16
-    assert last.n["rouge_l"] == len(texts)
+    assert last.n["rouge_l"] >= len(texts)  # and long answers of the quiz
     assert last.why["brier"].startswith("no classification")  # the choices of a quiz are no labels
     for metric in ("rouge_l", "chrf", "choice_accuracy", "text_stop_rate"):
         assert 0 <= last.value[metric] <= 1
