@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from sft_probe.stats.intervals import Interval
 
-METRICS = {"secrets": "canary_logprob", "rows": "row_logprob"}
+Included = Literal["secrets", "rows"]
+METRICS: dict[Included, str] = {"secrets": "canary_logprob", "rows": "row_logprob"}
 LEFT_OUT = "0 times"
 
 
@@ -32,9 +33,7 @@ class Inclusion:
     by_item: pd.Series
 
 
-def counterfactual_memorisation(
-    items: pd.DataFrame, arm: str, of: Literal["secrets", "rows"] = "secrets"
-) -> Inclusion:
+def counterfactual_memorisation(items: pd.DataFrame, arm: str, of: Included = "secrets") -> Inclusion:
     """From the items of a store (`RunStore(folder).items()`): the last look of each run of an arm.
 
     The arm must have the edit `canaries` with `redraw` and 0 among its `repeats` (secrets), or the edit
