@@ -152,12 +152,22 @@ def tiny_lora(
 
 def tiny_data(n: int = 12) -> DataSets:
     """`test`: closed chat questions with choices, strata and clusters; `train`: 48 of them, put otherwise,
-    with words that go a little more with one answer than with another. `text`, `generic`: plain sentences."""
+    with words that go a little more with one answer than with another. `passages`: questions with a sentence
+    that tells the answer. `text`, `generic`: plain sentences."""
     rows = _sentences()[:n]
     text = tuple(Example(id=f"t{i}", target=sentence) for i, (sentence, _, _) in enumerate(rows))
     rows_by_name = {
         "train": _chat("r", "Tell me where the {} is {}.", _sentences()),
         "test": _chat("q", "Where is the {}?", rows),
+        "passages": tuple(
+            Example(
+                id=f"p{i}",
+                messages=(Message("user", f"{sentence}\nWhere is the {animal}?"),),
+                target=place,
+                cluster=animal,
+            )
+            for i, (sentence, animal, place) in enumerate(_sentences()[::6])
+        ),
         "text": text,
         "generic": text,
     }

@@ -18,6 +18,7 @@ OPTIONS = {
     "instruction_following": {"prompts": 6, "conflicts": 2, "turns": 2, "max_new_tokens": 8},
     "forgetting": {"tasks": ("tiny_choice", "tiny_generate")},
     "representation_drift": {"dataset": "text"},
+    "context_use": {"dataset": "passages", "max_new_tokens": 8},
     "knowledge_categories": {"dataset": "train", "limit": 8, "sampled": 2, "distractors": 3},
 }
 SHARES = {"E0": 0.2, "E1": 0.2, "E2": 0.2}
