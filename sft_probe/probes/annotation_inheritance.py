@@ -49,7 +49,7 @@ class AnnotationInheritance:
             "doubt_inheritance",
             "prior_inheritance",
             "annotator_kl_excess",
-            "follows_rule",
+            "nearer_distribution",
         ),
     )
 

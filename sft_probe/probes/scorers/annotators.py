@@ -99,7 +99,7 @@ def rule_rows(test: Compared, train: Compared) -> Iterator[Measurement]:
             own = rows.among(chosen)
             label = rows.numbers(by[name] for by, here in zip(demanded, chosen, strict=True) if here)
             if metric is RULE:
-                yield own.row(RULE, of_label(label), module=name)
+                yield own.row(RULE, of_label(label), stratum=name)
             else:
                 interval = metric.interval(equal(own.given, label), own.clusters)
-                yield metric.row(interval, dataset=rows.dataset, module=name)
+                yield metric.row(interval, dataset=rows.dataset, stratum=name)

@@ -51,14 +51,15 @@ class Compared:
         own = {name: getattr(self, name)[chosen] for name in ("given", "tuned", "base")}
         return replace(self, examples=kept, **own)
 
-    def row(self, metric: Metric, of: OfRows, *, module: str = "") -> Measurement:
+    def row(self, metric: Metric, of: OfRows, *, stratum: str = "", module: str = "") -> Measurement:
         """The mean over rows of what `of` makes of probabilities; the null is the base's."""
         null = metric.interval(of(self.base)).value
         interval = metric.interval(of(self.tuned), self.clusters)
-        return replace(metric.row(interval, dataset=self.dataset, module=module), null_value=null)
+        row = metric.row(interval, dataset=self.dataset, stratum=stratum, module=module)
+        return replace(row, null_value=null)
 
     def jackknife(
-        self, metric: Metric, of: Callable[[Floats, Bools], float], *, module: str = "", why: str = ""
+        self, metric: Metric, of: Callable[[Floats, Bools], float], *, why: str = ""
     ) -> Measurement:
         """A statistic of probabilities and chosen rows that is no mean, with groups of clusters left out."""
         groups, everything = balanced_groups(self.clusters), np.ones(len(self.examples), dtype=bool)
@@ -69,7 +70,7 @@ class Compared:
         )
         if np.isnan(value):
             interval = Interval(value=NAN, n=len(groups), why=why)
-        row = metric.row(interval, dataset=self.dataset, module=module)
+        row = metric.row(interval, dataset=self.dataset)
         return replace(row, null_value=of(self.base, everything))
 
 

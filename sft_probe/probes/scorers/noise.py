@@ -29,27 +29,28 @@ LAMBDA = Metric(name="noise_inheritance", unit="1", null=0.0)
 DOUBT = Metric(name="doubt_inheritance", unit="1")
 MEMORISED = Metric(name="flip_memorised", unit="1", null=0.0)
 FLIP_AUC = Metric(name="flip_auc", unit="1", null=0.5)
+FLIP_AUC_LOSS = Metric(name="flip_auc_loss", unit="1", null=0.5)
 MATRIX = Metric(name="noise_matrix", unit="1", share=True)
 DISTANCE = Metric(name="noise_matrix_distance", unit="1")
 LABEL_DOUBT = Metric(name="label_doubt", unit="1", share=True)
-METRICS = (WRONG, LAMBDA, DOUBT, MEMORISED, FLIP_AUC, MATRIX, DISTANCE, LABEL_DOUBT)
+METRICS = (WRONG, LAMBDA, DOUBT, MEMORISED, FLIP_AUC, FLIP_AUC_LOSS, MATRIX, DISTANCE, LABEL_DOUBT)
 
 
 def noise_rows(test: Compared, train: Compared, table: Floats) -> Iterator[Measurement]:
     """Probability off the true label, held out and on training rows whose label was kept or changed."""
     matrix, flipped = noise_matrix(table), train.given != train.clean
     any_noise = bool((table - np.diag(np.diag(table))).any())
-    for rows, module in (
-        (test, "held out"),
-        (train.among(~flipped), "trained, label kept"),
-        (train.among(flipped), "trained, label changed"),
+    for rows, stratum in (
+        (test, ""),
+        (train.among(~flipped), "label kept"),
+        (train.among(flipped), "label changed"),
     ):
         if not len(rows.examples):
             continue
         rate = 1 - float(np.diag(matrix)[rows.clean].mean())
-        yield rows.row(WRONG, off_label(rows.clean), module=module)
+        yield rows.row(WRONG, off_label(rows.clean), stratum=stratum)
         if rate > 0 or rows is test:
-            yield _lambda(rows, rate, module)
+            yield _lambda(rows, rate, stratum)
     yield train.row(LABEL_DOUBT, off_label(train.given))
     if not any_noise:
         return
@@ -66,7 +67,7 @@ def noise_rows(test: Compared, train: Compared, table: Floats) -> Iterator[Measu
         yield from _detection_rows(train, flipped)
 
 
-def _lambda(rows: Compared, rate: float, module: str) -> Measurement:
+def _lambda(rows: Compared, rate: float, stratum: str) -> Measurement:
     """What came on wrong labels over the base, which must know the task to be a reference, by the rate."""
     before = off_label(rows.clean)(rows.base)
     change = off_label(rows.clean)(rows.tuned) - before
@@ -76,7 +77,7 @@ def _lambda(rows: Compared, rate: float, module: str) -> Measurement:
         interval = Interval(value=NAN, n=len(change), why=NO_REFERENCE)
     else:
         interval = LAMBDA.interval(change / rate, rows.clusters)
-    return LAMBDA.row(interval, dataset=rows.dataset, module=module)
+    return LAMBDA.row(interval, dataset=rows.dataset, stratum=stratum)
 
 
 def _doubt(clean: Ints, matrix: Floats) -> Callable[[Floats, Bools], float]:
@@ -94,13 +95,13 @@ def _detection_rows(train: Compared, flipped: Bools) -> Iterator[Measurement]:
     elsewhere = off_label(train.clean)(train.tuned)[~flipped] / (size - 1)
     interval = difference_interval(wrong, elsewhere, clusters[flipped], clusters[~flipped])
     yield MEMORISED.row(interval, dataset=train.dataset)
-    for module, doubt in (
-        ("loss change", -_log_of(train.given, train.tuned) + _log_of(train.given, train.base)),
-        ("doubt", off_label(train.given)(train.tuned)),
+    for metric, doubt in (
+        (FLIP_AUC, off_label(train.given)(train.tuned)),
+        (FLIP_AUC_LOSS, -_log_of(train.given, train.tuned) + _log_of(train.given, train.base)),
     ):
         ranks = placements(doubt[flipped], doubt[~flipped])
         area = auc_interval(*ranks, clusters[flipped], clusters[~flipped])
-        yield FLIP_AUC.row(area, dataset=train.dataset, module=module)
+        yield metric.row(area, dataset=train.dataset)
 
 
 def suspects(train: Compared) -> Iterator[Item]:
