@@ -1,17 +1,27 @@
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sft_probe.data.examples import Example
+from sft_probe.data.chat import ensure_chat_template
+from sft_probe.data.examples import Dataset, DataSets, Example
 from sft_probe.errors import DataError, SpecError
+from sft_probe.execute.prepare import load_data_set
+from sft_probe.models.load import LoadedModel, load_base
 from sft_probe.observe.needs import Generations
 from sft_probe.observe.observations import GenerationsSeen, Observed
+from sft_probe.observe.observer import Observer
 from sft_probe.probes.format_adherence import FormatAdherence, expected_forms
 from sft_probe.probes.task_alignment import TaskAlignment
-from sft_probe.schema import Measurement
+from sft_probe.schema import Measurement, Measurements
+from sft_probe.study.spec import ArmSpec, ModelSpec, TrainingSpec
+from sft_probe.testing.conformance import check_items, check_rows
+from sft_probe.train.sft import ArmRun, run_sft
+from sft_probe.world import base_path
 
 Find = Callable[..., Measurement]
+REAL = Path(__file__).parents[2].parent / "shared" / "real"
 PROBE = FormatAdherence()
 SCHEMA = {"type": "object", "required": ["age"], "properties": {"age": {"type": "integer"}}}
 
@@ -128,3 +138,47 @@ def test_answers_are_shared_with_task_alignment() -> None:
 def test_bad_options_are_refused_by_name(option: str, value: object) -> None:
     with pytest.raises(SpecError, match=f"'probes.format_adherence.{option}'"):
         FormatAdherence(**{option: value})  # type: ignore[arg-type]
+
+
+def tuned(base: LoadedModel, data: DataSets, folder: Path, steps: int = 40) -> Measurements:
+    """What the probe finds after training."""
+    training = TrainingSpec(max_steps=steps, learning_rate=1e-3, per_device_train_batch_size=8)
+    run = ArmRun(arm=ArmSpec(), training=training, seed=0, max_length=256)
+    model = run_sft(run, base, data, folder / "trainer").model
+    observer, probe = Observer(base, data), FormatAdherence(limit=24, max_new_tokens=40)
+    found = probe.measure(observer.look(model, probe.needs()), observer.look_at_base(probe.needs()))
+    check_rows(found.rows)
+    check_items(found.items)
+    return found
+
+
+@pytest.mark.slow
+def test_form_rises_with_the_share_of_rows_that_have_it(tmp_path: Path, find: Find) -> None:
+    base = load_base(ModelSpec(model_name_or_path=str(base_path()), device="cpu"))
+    names = ("json_extraction/train", "json_extraction/test", "question_answering/train")
+    formed, test, plain = (load_data_set(f"planted:{name}", "rows", tmp_path).examples for name in names)
+    rates = []
+    for dose in (0, 40, 320):
+        train = Dataset("train", (*formed[:dose], *plain[: 320 - dose]))
+        found = tuned(base, DataSets({"train": train, "test": Dataset("test", test)}), tmp_path)
+        rates.append(find(found, "parse_rate"))
+        assert find(found, "parse_rate").null_value == 0
+    assert rates[0].value == 0
+    assert rates[0].ci_low <= 0
+    assert rates[0].value <= rates[1].value < rates[2].value
+    assert rates[0].ci_high < rates[2].ci_low
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not REAL.is_dir(), reason="no real models and data here")
+def test_on_real_data(tmp_path: Path, find: Find) -> None:
+    base = load_base(ModelSpec(model_name_or_path=str(REAL / "models" / "stories260K-bpe512"), device="cpu"))
+    ensure_chat_template(base.tokenizer)
+    path = REAL / "data" / "llamafactory" / "identity.json"
+    rows = load_data_set(str(path), "rows", path.parent).examples
+    sets = {"train": rows[24:], "test": rows[:24]}
+    data = DataSets({name: Dataset(name, examples) for name, examples in sets.items()})
+    found = tuned(base, data, tmp_path)
+    assert find(found, "parse_rate").n == 24
+    assert find(found, "schema_valid_rate").why == "no example has a JSON schema"
+    assert find(found, "length_ratio").value != find(found, "length_ratio").null_value

@@ -49,6 +49,7 @@ CHANGE_OF = {
     LASTING_LIFT: LASTING_LIFT_CHANGE,
     OVER_COPYING: OVER_COPYING_CHANGE,
 }
+ROUNDING = 1e-12  # thirds do not sum to zero
 SHOWN = (ADHERENCE, SYSTEM, PERSISTENCE)
 """The metrics that have items: what was said when a rule was asked for."""
 METRICS = (ADHERENCE, LOOSE, UNASKED, GAP, SYSTEM, USER, PERSISTENCE, *CHANGE_OF, *CHANGE_OF.values())
@@ -215,7 +216,8 @@ def _difference(values: Floats, clusters: Ints) -> Interval:
     kept, codes = values[present], clusters[present]
     if kept.size and set(np.unique(kept)) <= {-1.0, 0.0, 1.0}:
         return change_interval((kept > 0).astype(float), (kept < 0).astype(float), codes)
-    return mean_interval(kept, codes)
+    found = mean_interval(kept, codes)
+    return found if abs(found.value) > ROUNDING else replace(found, value=0.0)
 
 
 def _gap(change: Floats, trained: Bools, clusters: Ints) -> Interval:
