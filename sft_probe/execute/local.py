@@ -8,10 +8,12 @@ from dataclasses import asdict
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from sft_probe.errors import SpecError
 from sft_probe.execute.prepare import Prepared, prepare
 from sft_probe.store.documents import write_edits, write_study
 from sft_probe.store.runs import BASE, RunStore, RunWriter
 from sft_probe.study.arms import Job, jobs, resolve
+from sft_probe.study.decompose import is_companion
 from sft_probe.study.progress import Progress, Silent
 from sft_probe.study.schedule import probe_steps
 from sft_probe.study.yaml import dump_study
@@ -52,7 +54,7 @@ def run_study(spec: StudySpec, *, progress: Progress | None = None, force: bool 
                 progress.note(f"{job.run_id}: finished before, kept")
                 progress.advance(_units(spec, job))
             else:
-                _run_job(spec, job, prepared, store, progress)
+                _try_job(spec, job, prepared, store, progress)
     finally:
         progress.close()
     return prepared
@@ -74,6 +76,19 @@ def _run_base(
                 writer.append(0, probe, measurements)
             _finish(writer, prepared, battery.seconds)
     progress.advance(LOOK_UNITS)
+
+
+def _try_job(spec: StudySpec, job: Job, prepared: Prepared, store: RunStore, progress: Progress) -> None:
+    """Run a job. An arm that only takes the gain apart and does not fit the data leaves the others to go on:
+    a base that knows none of the facts has no rows for the arm of known ones.
+    """
+    try:
+        _run_job(spec, job, prepared, store, progress)
+    except SpecError as error:
+        if not is_companion(spec, job.arm):
+            raise
+        progress.note(f"{job.run_id}: left out, for {error}")
+        progress.advance(_units(spec, job))
 
 
 def _run_job(spec: StudySpec, job: Job, prepared: Prepared, store: RunStore, progress: Progress) -> None:

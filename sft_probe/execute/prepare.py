@@ -45,7 +45,8 @@ PACKAGES = ("sft-probe", "torch", "transformers", "trl", "peft", "lm-eval", "dat
 class Prepared:
     """Everything the runs of a study share.
 
-    given: the study's data.  data: the same with what the probes derived from it.
+    given: the study's data.  data: the same with what the probes derived from it.  optional: names of probes
+    that are left out where the data, once edited, lack what they need.
     """
 
     base: LoadedModel
@@ -55,6 +56,7 @@ class Prepared:
     probes: tuple[Probe, ...]
     findings: tuple[Finding, ...]
     environment: dict[str, Any]
+    optional: frozenset[str] = frozenset()
 
     def battery(self) -> Battery:
         """A battery with its own clock; the observer, and with it what was seen of the base, is shared."""
@@ -70,13 +72,18 @@ class Prepared:
         done = edit_training(
             edits, self.given, lambda data, needs: self.observer.on(data).look_at_base(needs), seed
         )
-        chosen = select(self.probes, done.data)
-        if chosen.not_applicable:
-            name, reason = next(iter(chosen.not_applicable.items()))
-            raise SpecError(f"after the edits of this arm {reason}", field=f"probes.{name}")
-        return replace(
-            self, given=done.data, data=chosen.data, observer=self.observer.on(chosen.data)
-        ), done.log
+        chosen = select(self.probes, done.data, optional=self.optional)
+        for name, reason in chosen.not_applicable.items():
+            if name not in self.optional:
+                raise SpecError(f"after the edits of this arm {reason}", field=f"probes.{name}")
+        changed = replace(
+            self,
+            given=done.data,
+            data=chosen.data,
+            observer=self.observer.on(chosen.data),
+            probes=chosen.probes,
+        )
+        return changed, done.log
 
 
 def prepare(spec: StudySpec) -> Prepared:
@@ -91,7 +98,8 @@ def prepare(spec: StudySpec) -> Prepared:
     ensure_chat_template(base.tokenizer, spec.data.chat_template)
     data = fitting(data, spec.data, base.tokenizer)
     data = strata_of(data, spec)
-    chosen = select(probes, data, optional={probe.name for probe in spec.probes if probe.optional})
+    optional = frozenset(probe.name for probe in spec.probes if probe.optional)
+    chosen = select(probes, data, optional=optional)
     findings = audit(data["train"], data["test"], base.tokenizer, spec.data.max_length)
     write_audit(spec.output_dir, findings)
     stop_on_errors(findings, spec.data.allow)
@@ -112,6 +120,7 @@ def prepare(spec: StudySpec) -> Prepared:
         probes=chosen.probes,
         findings=findings,
         environment=environment,
+        optional=optional,
     )
 
 

@@ -25,7 +25,7 @@ from sft_probe.observe.needs import Generations, Need, Scores
 from sft_probe.observe.observations import Bools, Floats, GenerationsSeen, Observed
 from sft_probe.probes import options
 from sft_probe.probes.base import About
-from sft_probe.probes.knowing import Detector, Known
+from sft_probe.probes.knowing import READ, Detector, Known
 from sft_probe.probes.rows import Answered, Metric, clusters_of
 from sft_probe.schema import NAN, Measurement, Measurements
 
@@ -42,6 +42,9 @@ REWORDED = Metric(
     absent="no fact is asked in both wordings",
 )
 KNOWN = Metric(name="known_share", unit="1", share=True, absent="no fact can be judged")
+KNOWN_AS_READ = Metric(
+    name="known_as_read_share", unit="1", share=True, absent="no row gives a text in the words it was read in"
+)
 ELICITED = Metric(name="elicited_share", unit="1", share=True, null=0.0)
 GENERALISED = Metric(name="generalised_share", unit="1", share=True, null=0.0)
 INJECTED = Metric(name="injected_share", unit="1", share=True, null=0.0)
@@ -216,6 +219,9 @@ def _known_rows(rows: tuple[Example, ...], known: Known) -> Iterator[Measurement
     facts = [row.id for row in rows]
     flagged = np.array([float(known.knows(i)) if i in known.facts else NAN for i in facts])
     yield _corrected(KNOWN, flagged, rows, known, KNOWN.absent)
+    in_words = known.odds.get(READ, {})
+    read = np.array([float(known.knows(i, READ)) if i in in_words else NAN for i in facts])
+    yield KNOWN_AS_READ.row(KNOWN_AS_READ.interval(read, clusters_of(rows)), dataset=ASKED)
     for metric, value in ((SENSITIVITY, known.sensitivity), (SPECIFICITY, known.specificity)):
         why = "no fact has two wordings, or nothing is known" if isnan(value) else ""
         yield Measurement(

@@ -32,6 +32,11 @@ def companion(reference: str, kind: str) -> str:
     return f"{reference}.{kind}"
 
 
+def is_companion(spec: StudySpec, arm: str) -> bool:
+    """Whether an arm was added to take the gain of the reference arm apart."""
+    return spec.decompose is not None and arm in {companion(spec.reference, kind) for kind in COMPANIONS}
+
+
 def with_arms(spec: StudySpec) -> StudySpec:
     """The study with companions of its reference arm and the probe that reads them, if it asks for it.
 

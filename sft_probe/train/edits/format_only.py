@@ -26,8 +26,8 @@ class FormatOnly:
     """Invent the names in every question and answer it with a random answer of the right kind.
 
     Form and the range of answers survive; no fact that could be learned is true, and nothing the base knows
-    is contradicted. A word of a question counts as name if fewer than `rare` of all rows hold it, digits
-    included. answers: how many answers of alike questions to draw from. seed: of names and answers.
+    is contradicted. A word of a question counts as name if fewer than `rare` of all entities (a
+    cluster of rows, or a row) have it. answers: how many of alike questions to draw from. seed: of both.
     Kung & Peng 2023 and Min et al. 2022 train or prompt on such outputs; inventing the entities too keeps
     the arm from teaching false facts about real ones.
     """
@@ -69,9 +69,12 @@ class FormatOnly:
         return Edited(tuple(made), tuple(changes))
 
     def _names(self, rows: Sequence[Example]) -> frozenset[str]:
-        """Words of questions that few rows have."""
-        rows_with = Counter(word for row in rows for word in set(WORD.findall(row.prompt)))
-        return frozenset(word for word, number in rows_with.items() if number < max(2, self.rare * len(rows)))
+        """Words of questions that few entities have."""
+        held = {(word, row.cluster or row.id) for row in rows for word in WORD.findall(row.prompt)}
+        limit = max(2.0, self.rare * len({group for _, group in held}))
+        return frozenset(
+            word for word, entities in Counter(word for word, _ in held).items() if entities < limit
+        )
 
     def _invented(self, row: Example, names: frozenset[str], draw: random.Random) -> Example:
         """The row under another name: each name is replaced alike throughout; the same row if it has none."""

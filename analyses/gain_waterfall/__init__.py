@@ -1,0 +1,1 @@
+"""What fine-tuning on instructions does to a small real model that knows only children's stories."""
