@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
 from jsonschema.exceptions import SchemaError
 from jsonschema.protocols import Validator
 from referencing.exceptions import Unresolvable
+from scipy.stats import ks_2samp
 
 from sft_probe.data.examples import Example
 from sft_probe.errors import DataError
@@ -22,6 +23,7 @@ from sft_probe.probes import options
 from sft_probe.probes.base import About
 from sft_probe.probes.rows import Answered, Metric, Scored
 from sft_probe.schema import NAN, Measurements
+from sft_probe.stats.intervals import Interval
 
 Form = Literal["json", "label", "text"]
 
@@ -35,6 +37,8 @@ VALID = Metric(
 )
 TOKENS = Metric(name="answer_tokens", unit="tokens")
 LENGTH = Metric(name="length_ratio", unit="1", absent="every target is blank")
+DISTANCE = Metric(name="length_distance", unit="1", better="lower")
+NO_INTERVAL = "the largest of many differences, which has no plain interval"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +72,13 @@ class FormatAdherence:
         """Rows for every metric and stratum, against the base's value; items with the answer given."""
         answers = seen[self._generations]
         said = Answered(dataset=self.dataset, examples=answers.examples, predictions=answers.texts)
-        return said.measurements(_scored(answers), _scored(base[self._generations]))
+        found = said.measurements(_scored(answers), _scored(base[self._generations]))
+        distance = Interval(value=_length_distance(answers), n=len(answers.texts), why=NO_INTERVAL)
+        row = replace(
+            DISTANCE.row(distance, dataset=self.dataset),
+            null_value=_length_distance(base[self._generations]),
+        )
+        return found + Measurements((row,))
 
     @property
     def _generations(self) -> Generations:
@@ -127,6 +137,13 @@ def _length_ratio(text: str, target: str) -> float:
     """Characters of the answer per character of the target."""
     expected = len(target.strip())
     return len(text.strip()) / expected if expected else NAN
+
+
+def _length_distance(answers: GenerationsSeen) -> float:
+    """Kolmogorov-Smirnov distance between the lengths of answers and of targets, in characters."""
+    said = [len(text.strip()) for text in answers.texts]
+    expected = [len(example.target.strip()) for example in answers.examples]
+    return float(ks_2samp(said, expected).statistic)
 
 
 def _valid_by_schema(answers: GenerationsSeen) -> Floats:

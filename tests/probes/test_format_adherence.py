@@ -61,6 +61,20 @@ def test_stopping_and_length(find: Find) -> None:
     assert find(found, "length_ratio").n == 2
 
 
+def test_distance_of_lengths(find: Find) -> None:
+    examples = [example("four", id=i) for i in range(2)] + [example("longer text", id=i) for i in range(2)]
+    said = observed(examples, ["four", "five", "longer text", "s"])
+    found = find(PROBE.measure(said, observed(examples, ["x"] * 4)), "length_distance")
+    assert (found.value, found.null_value, found.n) == (0.25, 1.0, 4)
+    assert found.why
+    assert (
+        find(
+            PROBE.measure(said, observed(examples, ["aaaa", "bbbb", "c" * 11, "d" * 11])), "length_distance"
+        ).null_value
+        == 0
+    )
+
+
 def test_labels_of_a_classification(find: Find) -> None:
     examples = [example("good", ("good", "bad"), id=i) for i in range(4)]
     seen = observed(examples, ["bad", "Good.", "good, I think", ""])
