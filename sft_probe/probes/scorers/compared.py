@@ -13,10 +13,12 @@ from sft_probe.observe.observations import Bools, Floats, Ints
 from sft_probe.probes.rows import Metric, clusters_of
 from sft_probe.schema import NAN, Measurement
 from sft_probe.stats.intervals import Interval
-from sft_probe.stats.resampling import balanced_groups, jackknife_interval
+from sft_probe.stats.resampling import IDENTITY, Scale, balanced_groups, jackknife_interval
 
 OfRows = Callable[[Floats], Floats]
 """From probabilities (n, K) to one value per row (n,)."""
+OfChosen = Callable[[Floats, Bools], float]
+"""From probabilities (n, K) and chosen rows (n,) to one value."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,14 +61,16 @@ class Compared:
         return replace(row, null_value=null)
 
     def jackknife(
-        self, metric: Metric, of: Callable[[Floats, Bools], float], *, why: str = ""
+        self, metric: Metric, of: OfChosen, *, scale: Scale = IDENTITY, why: str = ""
     ) -> Measurement:
-        """A statistic of probabilities and chosen rows that is no mean, with groups of clusters left out."""
+        """A statistic that is no mean, with groups of clusters left out. why: for where it is undefined."""
         groups, everything = balanced_groups(self.clusters), np.ones(len(self.examples), dtype=bool)
         value = of(self.tuned, everything)
         left_out = np.array([of(self.tuned, groups != g) for g in np.unique(groups)])
         interval = replace(
-            jackknife_interval(value, left_out), n=len(groups), n_clusters=len(np.unique(self.clusters))
+            jackknife_interval(value, left_out, scale=scale),
+            n=len(groups),
+            n_clusters=len(np.unique(self.clusters)),
         )
         if np.isnan(value):
             interval = Interval(value=NAN, n=len(groups), why=why)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -15,9 +15,10 @@ from sft_probe.measures.annotators import (
 from sft_probe.measures.membership import placements
 from sft_probe.observe.observations import Bools, Floats, Ints
 from sft_probe.probes.rows import Metric
-from sft_probe.probes.scorers.compared import Compared, equal, of_label, of_number, off_label
+from sft_probe.probes.scorers.compared import Compared, OfChosen, equal, of_label, of_number, off_label
 from sft_probe.schema import NAN, Item, Measurement
 from sft_probe.stats.intervals import Interval
+from sft_probe.stats.resampling import LOG
 from sft_probe.stats.two_samples import auc_interval, difference_interval
 
 NO_NOISE = "no training row says that its label was changed"
@@ -60,9 +61,7 @@ def noise_rows(test: Compared, train: Compared, table: Floats) -> Iterator[Measu
         if len(own.examples):
             pair = f"{test.labels[i]} -> {test.labels[j]}"
             yield own.row(MATRIX, of_number(j), module=pair)
-    yield test.jackknife(
-        DISTANCE, lambda model, kept: matrix_distance(mean_prediction(model[kept], test.clean[kept]), matrix)
-    )
+    yield test.jackknife(DISTANCE, _distance(test.clean, matrix), scale=LOG)
     if flipped.any() and not flipped.all():
         yield from _detection_rows(train, flipped)
 
@@ -80,7 +79,11 @@ def _lambda(rows: Compared, rate: float, stratum: str) -> Measurement:
     return LAMBDA.row(interval, dataset=rows.dataset, stratum=stratum)
 
 
-def _doubt(clean: Ints, matrix: Floats) -> Callable[[Floats, Bools], float]:
+def _distance(clean: Ints, matrix: Floats) -> OfChosen:
+    return lambda model, kept: matrix_distance(mean_prediction(model[kept], clean[kept]), matrix)
+
+
+def _doubt(clean: Ints, matrix: Floats) -> OfChosen:
     def of(model: Floats, kept: Bools) -> float:
         answer, gold = model[kept].argmax(1), clean[kept]
         return doubt_inheritance(equal(answer, gold), model[kept].max(1), matrix[gold, answer])
