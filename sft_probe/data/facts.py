@@ -13,9 +13,14 @@ AS_READ = "as_read"  # under `meta` of a row: beginnings in the very words of a 
 
 
 def fact_rows(
-    examples: Sequence[Example], *, distractors: int, seed: int = 0, pool: Sequence[Example] = ()
+    examples: Sequence[Example],
+    *,
+    distractors: int,
+    wordings: int = WORDINGS,
+    seed: int = 0,
+    pool: Sequence[Example] = (),
 ) -> tuple[Example, ...]:
-    """Up to two wordings of each fact as plain text, the right answer first among the `choices`.
+    """Up to `wordings` of each fact as plain text, the right answer first among the `choices`.
 
     `meta` holds the row's id as `fact` and the number of the `wording`; -1 is the wording as read. Rows with
     fewer than three wrong answers of the same kind, or without a question, are left out. pool: further rows
@@ -27,7 +32,7 @@ def fact_rows(
         if len(wrong) < LEAST or not example.messages:
             continue
         read = example.meta.get(AS_READ, ())
-        worded = list(enumerate(beginnings(example)[:WORDINGS]))
+        worded = list(enumerate(beginnings(example)[:wordings]))
         worded += [(-1, str(text)) for text in (read if isinstance(read, list | tuple) else ())[:1]]
         rows += [
             Example(

@@ -84,7 +84,7 @@ class GainWaterfall:
 
     shots: int = 4
     max_new_tokens: int = 24
-    distractors: int = 15
+    distractors: int = 7
     size: float = 0.05
     limit: int | None = None
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sft_probe.data.examples import Dataset, Example
-from sft_probe.data.facts import fact_rows
+from sft_probe.data.facts import WORDINGS, fact_rows
 from sft_probe.errors import NotApplicable
 from sft_probe.measures.knowledge import (
     corrected_share,
@@ -72,10 +72,12 @@ class Known:
 
 @dataclass(frozen=True, kw_only=True)
 class Detector:
-    """distractors: wrong answers beside each right one. size: false positives that are allowed."""
+    """distractors: wrong answers beside each right one. size: false positives that are allowed. wordings: of
+    each fact; with one alone neither sensitivity nor what is believed instead can be told."""
 
-    distractors: int = 15
+    distractors: int = 7
     size: float = 0.05
+    wordings: int = WORDINGS
     seed: int = 0
 
     def dataset(self, name: str, examples: Sequence[Example], pool: Sequence[Example] = ()) -> Dataset:
@@ -83,7 +85,13 @@ class Detector:
 
         Raises: NotApplicable if none can be judged.
         """
-        rows = fact_rows(examples, distractors=self.distractors, seed=self.seed, pool=pool[:POOL])
+        rows = fact_rows(
+            examples,
+            distractors=self.distractors,
+            wordings=self.wordings,
+            seed=self.seed,
+            pool=pool[:POOL],
+        )
         if not rows:
             raise NotApplicable(
                 "no question has three alike ones with other answers, so what the base knows cannot be told"

@@ -115,7 +115,7 @@ def _sham_band(axes: Axes, sham: Value) -> None:
 
 
 def _bar(axes: Axes, y: int, left: float, value: Value, *, hollow: bool, whole: bool) -> None:
-    fill = INK if whole else RISE if value.value >= 0 else FALL
+    fill = QUIET if whole else RISE if value.value >= 0 else FALL
     axes.barh(
         y,
         value.value,

@@ -78,7 +78,7 @@ class DerivingEdit(Edit, Protocol):
     """An edit that must see the base on rows of its own making, such as facts with wrong answers beside."""
 
     def derive(self, data: DataSets) -> Mapping[str, Dataset]:
-        """Data sets that its needs name, each called `<edit>.<something>`; "train" holds the rows to edit.
+        """Data sets that its needs name, with a dot in each name; "train" holds the rows to edit.
 
         Pure. Raises: NotApplicable if the rows cannot give them.
         """

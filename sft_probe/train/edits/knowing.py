@@ -12,6 +12,8 @@ from sft_probe.observe.needs import Need, Scores
 from sft_probe.probes.knowing import Detector, Known
 from sft_probe.train.edits.base import Change, EditContext, Edited, planted
 
+FACTS = "knowledge.facts"  # one name for all of them: what one has seen of the base serves the next
+
 
 @dataclass(frozen=True, kw_only=True)
 class PicksByKnowledge:
@@ -19,23 +21,22 @@ class PicksByKnowledge:
     within: only rows whose part in `decompose` is one of these. seed: of distractors and draws."""
 
     name: ClassVar[str] = ""
-    distractors: int = 15
+    distractors: int = 7
     size: float = 0.05
     within: tuple[str, ...] = ()
     seed: int = 0
 
     def needs(self) -> tuple[Need, ...]:
         """Likelihoods of right and wrong answers under the base."""
-        return (Scores(dataset=f"{self.name}.facts"),)
+        return (Scores(dataset=FACTS),)
 
     def derive(self, data: DataSets) -> Mapping[str, Dataset]:
         """Every fact with wrong answers of the same kind."""
-        name = f"{self.name}.facts"
-        return {name: self._detector.dataset(name, data["train"].examples)}
+        return {FACTS: self._detector.dataset(FACTS, data["train"].examples)}
 
     def known(self, context: EditContext) -> Known:
         """What the base knows of the training rows."""
-        return self._detector.judge(context.base[Scores(dataset=f"{self.name}.facts")])
+        return self._detector.judge(context.base[Scores(dataset=FACTS)])
 
     def judged(self, rows: Sequence[Example], known: Known) -> list[Example]:
         """The rows that can be judged and are of the asked part. Raises: NotApplicable without any."""
@@ -56,7 +57,7 @@ class PicksByKnowledge:
 
     @property
     def _detector(self) -> Detector:
-        return Detector(distractors=self.distractors, size=self.size, seed=self.seed)
+        return Detector(distractors=self.distractors, size=self.size, seed=self.seed, wordings=1)
 
 
 def part(row: Example) -> str:
