@@ -318,11 +318,11 @@ def run_benchmark(live: LiveModel, need: Benchmark, paths: tuple[Path, ...] = ()
             apply_chat_template=need.apply_chat_template,
             fewshot_as_multiturn=need.apply_chat_template and need.fewshot_as_multiturn,
         )
-    rows = [
-        item
-        for name, samples in results["samples"].items()
-        for item in items(name, loaded["tasks"][name], samples)
-    ]
+        rows = [
+            item
+            for name, samples in results["samples"].items()
+            for item in items(name, loaded["tasks"][name], samples)
+        ]
     return BenchmarkSeen(
         items=tuple(rows), aggregates=aggregates(results["results"]), n_truncated=live.n_truncated
     )

@@ -7,6 +7,7 @@ begin alike (few-shot examples, a system message) share that beginning through t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -69,7 +70,7 @@ def score_together(
     if not packs(model):
         return score(model, questions, budget)
     found: dict[tuple[int, int], TokenScores] = {}
-    for beginning, trees in _plan(questions):
+    for beginning, trees in _plan(tuple(questions)):
         for reading in _read_all(model, beginning, trees, budget):
             found |= _scores(model, questions, reading)
     return [[found[q, c] for c in range(len(x.continuations))] for q, x in enumerate(questions)]
@@ -79,8 +80,8 @@ def planned(
     questions: Sequence[Question], budget: Budget, device: torch.device
 ) -> Iterator[tuple[tuple[int, ...], list[list[Tree]]]]:
     """What `score_together` reads of a model that packs: each shared beginning, and the batches behind it."""
-    for beginning, trees in _plan(questions):
-        waiting, batches = _ordered(trees), []
+    for beginning, trees in _plan(tuple(questions)):
+        waiting, batches = list(trees), []
         while waiting:
             batches.append(_batch(waiting, len(beginning), budget, device))
             waiting = waiting[len(batches[-1]) :]
@@ -112,14 +113,15 @@ def _agrees(model: nn.Module) -> bool:
     return bool((ours - theirs).abs().max() < tolerance * theirs.std())
 
 
-def _plan(questions: Sequence[Question]) -> Iterator[tuple[tuple[int, ...], list[Tree]]]:
+@lru_cache(maxsize=8)  # the same questions are asked at every look
+def _plan(questions: tuple[Question, ...]) -> tuple[tuple[tuple[int, ...], tuple[Tree, ...]], ...]:
+    """Each shared beginning with the trees behind it, in the order in which they are read."""
+    found = []
     for shared, members in families([question.context for question in questions]):
         trees = [tree for member in members for tree in _trees(member, questions[member], shared)]
-        yield questions[members[0]].context[:shared], trees
-
-
-def _ordered(trees: Sequence[Tree]) -> list[Tree]:
-    return sorted(trees, key=lambda tree: (tree.forks, len(tree.ids)))
+        ordered = sorted(trees, key=lambda tree: (tree.forks, len(tree.ids)))
+        found.append((questions[members[0]].context[:shared], tuple(ordered)))
+    return tuple(found)
 
 
 def _trees(index: int, question: Question, shared: int) -> list[Tree]:
@@ -155,11 +157,11 @@ def _tree(index: int, question: Question, context: tuple[int, ...], members: Seq
 def _read_all(
     model: nn.Module, beginning: Sequence[int], trees: Sequence[Tree], budget: Budget
 ) -> Iterator[_Reading]:
-    """Read all trees behind a shared beginning, in smaller batches from where memory runs out."""
+    """Read all trees behind a shared beginning in their order; batches shrink where memory runs out."""
     halves = unembedding(model)
     assert halves is not None
     past = _past(halves, beginning, device_of(model)) if beginning else None
-    waiting = _ordered(trees)
+    waiting = list(trees)
     while waiting:
         batch = _batch(waiting, len(beginning), budget, device_of(model))
         try:
