@@ -23,7 +23,7 @@ PRESENT, REMOVED, CONFLICTING = "present", "removed", "conflicting"
 PLACES = {"start": 0.0, "middle": 0.5, "end": 1.0}
 CELLS = (PRESENT, REMOVED, CONFLICTING, *PLACES)
 SOURCE = (
-    "context_use_source"  # in `Example.meta`: the prompt that may be cited, and words of the answers' form
+    "context_use_source"  # in `Example.meta`: what may be cited, what may be cited by chance, words of form
 )
 
 EFFECT = Metric(name="context_effect", unit="nats", better="higher")
@@ -42,13 +42,18 @@ STATED = Metric(
     share=True,
     absent="no answer has a content word",
 )
-STATED_CHANGE = Metric(
-    name="stated_in_prompt_share_change",
+EXCESS = Metric(
+    name="stated_excess_share", unit="1", better="higher", null=0.0, absent="no answer has a content word"
+)
+EXCESS_CHANGE = Metric(
+    name="stated_excess_share_change",
     unit="1",
     better="higher",
     null=0.0,
     absent="no pair of answers has content words",
 )
+
+AGAINST_ZERO = {metric.name for metric in (EFFECT_CHANGE, GAIN_CHANGE, EXCESS, EXCESS_CHANGE)}
 
 
 class Judged(NamedTuple):
@@ -56,7 +61,8 @@ class Judged(NamedTuple):
 
     odds: dict[str, Floats]
     logprob: dict[str, Floats]
-    stated: Floats
+    stated: Floats  # share of the answer's content words that stand in its prompt
+    excess: Floats  # the same minus the share that stand in the conflicting prompt, which it did not read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +82,7 @@ class ContextUse:
         blind_spots="Passages are found by shared words, so answers in other words than their passage are "
         "left out. An effect shows that words of the passage count, not that it was understood.",
         cost="generation",
-        headline=("context_effect", "conflict_followed_share", "passage_gain", "stated_in_prompt_share"),
+        headline=("context_effect", "conflict_followed_share", "passage_gain", "stated_excess_share"),
     )
 
     dataset: str = "test"
@@ -102,7 +108,9 @@ class ContextUse:
                 break
             if against := contradicted(told, index):
                 for cell, example in self._variants(one, against.example).items():
-                    truth = {SOURCE: {"prompt": example.prompt, "form": form}}
+                    truth = {
+                        SOURCE: {"read": one.example.prompt, "not read": against.example.prompt, "form": form}
+                    }
                     choices = (one.example.target, against.answer)
                     cells[cell].append(replace(example, choices=choices, meta=truth))
         if not cells[PRESENT]:
@@ -122,7 +130,7 @@ class ContextUse:
         tuned, before = self._judged(seen), self._judged(base)
         said = Answered(dataset=self.dataset, examples=answers.examples, predictions=answers.texts)
         found = said.measurements(_scored(tuned, before), _scored(before, before))
-        rows = (replace(row, null_value=0.0) if row.metric.endswith("_change") else row for row in found.rows)
+        rows = (replace(row, null_value=0.0) if row.metric in AGAINST_ZERO else row for row in found.rows)
         moved = tuple(self._moved(answers.examples, tuned, before))
         return Measurements((*rows, *moved), found.items)
 
@@ -137,10 +145,12 @@ class ContextUse:
 
     def _judged(self, observed: Observed) -> Judged:
         looks = {cell: observed[self._scores(cell)] for cell in CELLS}
+        stated, elsewhere = (_stated(observed[self._answers], where) for where in ("read", "not read"))
         return Judged(
             odds={cell: np.array([c[0] - c[1] for c in look.choice_logprob]) for cell, look in looks.items()},
             logprob={cell: _per_token(look) for cell, look in looks.items()},
-            stated=_stated(observed[self._answers]),
+            stated=stated,
+            excess=stated - elsewhere,
         )
 
     @property
@@ -169,7 +179,8 @@ def _scored(now: Judged, before: Judged) -> dict[Metric, Floats]:
         PRIOR: _chosen(now, REMOVED),
         FOLLOWED: 1 - _chosen(now, CONFLICTING),
         STATED: now.stated,
-        STATED_CHANGE: now.stated - before.stated,
+        EXCESS: now.excess,
+        EXCESS_CHANGE: now.excess - before.excess,
     }
 
 
@@ -197,10 +208,10 @@ def _per_token(look: ScoresSeen) -> Floats:
     return np.array([logprob[0] / count[0] for logprob, count in pairs])
 
 
-def _stated(answers: GenerationsSeen) -> Floats:
+def _stated(answers: GenerationsSeen, where: str) -> Floats:
     shares = []
     for example, text in zip(answers.examples, answers.texts, strict=True):
         source = example.meta[SOURCE]
         assert isinstance(source, Mapping)
-        shares.append(supported_share(text, str(source["prompt"]), source["form"]))
+        shares.append(supported_share(text, str(source[where]), source["form"]))
     return np.array(shares)

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
+from sft_probe.measures.token_classes import CLASSES, token_classes, uncapitalised
 from sft_probe.observe.needs import Contexts, Need, TokenDivergence
 from sft_probe.observe.observations import Observed, TokenDivergenceSeen
 from sft_probe.probes import options
@@ -25,6 +27,8 @@ KL_TUNED = Metric(name="kl_tuned_base", unit="nats/token", null=0.0, absent=NO_T
 KL_BASE = Metric(name="kl_base_tuned", unit="nats/token", null=0.0, absent=NO_TOKENS)
 KL_AT = Metric(name="kl_at_position", unit="nats/token", null=0.0)
 HALF_DEPTH = Metric(name="kl_half_depth", unit="tokens")
+ENTROPY = Metric(name="entropy", unit="nats/token", absent=NO_TOKENS)
+ENTROPY_CHANGE = Metric(name="entropy_change", unit="nats/token", null=0.0, absent=NO_TOKENS)
 
 POSITIONS = 16  # the first answer tokens, for which KL is told apart
 ROUNDING = 1e-5  # nats/token; in float32 a smaller mean KL may be rounding
@@ -32,10 +36,10 @@ ROUNDING = 1e-5  # nats/token; in float32 a smaller mean KL may be rounding
 
 @dataclass(frozen=True, kw_only=True)
 class TokenShift:
-    """Rank classes of the model's tokens under the base, and KL to the base by position in the answer.
+    """Rank classes of the model's tokens under the base, entropy, and KL to the base by place and kind.
 
     contexts: "tuned" follows the model's own greedy answers, as URIAL does; "gold" the expected answers,
-    "base" the base's own, which are the same at every step.
+    "base" the base's own, which are the same at every step. Every row says in `module` which they are.
     """
 
     name: ClassVar[str] = "token_shift"
@@ -66,9 +70,14 @@ class TokenShift:
         return (self._divergence,)
 
     def measure(self, seen: Observed, base: Observed) -> Measurements:
-        """Rows over all tokens and for each of the first positions; an item with mean KL per example."""
+        """Rows over all tokens, by position and by kind of token; an item with mean KL per example."""
         tokens = seen[self._divergence]
-        rows = (*_over_tokens(tokens), *_by_position(tokens), half_depth_row(tokens))
+        rows = (
+            *_over_tokens(tokens),
+            *_by_class(tokens),
+            *_by_position(tokens),
+            replace(half_depth_row(tokens), module=tokens.contexts),
+        )
         return Measurements(
             tuple(replace(row, dataset=self.dataset) for row in rows), tuple(_items(tokens, self.dataset))
         )
@@ -91,15 +100,47 @@ def half_depth(kl: Floats) -> Floats:
 
 
 def _over_tokens(tokens: TokenDivergenceSeen) -> Iterator[Measurement]:
-    clusters, rank = _clusters(tokens), tokens.base_rank
-    for metric, values in (
-        (UNSHIFTED, rank == 1),
-        (MARGINAL, (rank > 1) & (rank <= 3)),
-        (SHIFTED, rank > 3),
-        (KL_TUNED, tokens.kl_tuned_base),
-        (KL_BASE, tokens.kl_base_tuned),
-    ):
-        yield metric.row(metric.interval(values.astype(np.float64), clusters))
+    clusters = _clusters(tokens)
+    for metric, values in _values(tokens).items():
+        row = metric.row(metric.interval(values, clusters), module=tokens.contexts)
+        if metric == ENTROPY and tokens.entropy_base.size:
+            row = replace(row, null_value=float(tokens.entropy_base.mean()))
+        yield row
+
+
+def _by_class(tokens: TokenDivergenceSeen) -> Iterator[Measurement]:
+    """Rank class and KL for each kind of token that occurs, over the tokens that were forced."""
+    clusters, kinds, values = _clusters(tokens), _kinds(tokens), _values(tokens)
+    for kind in CLASSES:
+        inside = kinds == kind
+        if inside.any():
+            for metric in (UNSHIFTED, SHIFTED, KL_TUNED, ENTROPY_CHANGE):
+                interval = metric.interval(values[metric][inside], clusters[inside])
+                yield metric.row(interval, stratum=kind, module=tokens.contexts)
+
+
+def _values(tokens: TokenDivergenceSeen) -> dict[Metric, Floats]:
+    """Every metric at every token."""
+    rank = tokens.base_rank
+    return {
+        UNSHIFTED: (rank == 1).astype(np.float64),
+        MARGINAL: ((rank > 1) & (rank <= 3)).astype(np.float64),
+        SHIFTED: (rank > 3).astype(np.float64),
+        KL_TUNED: tokens.kl_tuned_base,
+        KL_BASE: tokens.kl_base_tuned,
+        ENTROPY: tokens.entropy_tuned,
+        ENTROPY_CHANGE: tokens.entropy_tuned - tokens.entropy_base,
+    }
+
+
+def _kinds(tokens: TokenDivergenceSeen) -> NDArray[np.object_]:
+    """Kind of each token; words that any expected answer writes without a capital are no entities."""
+    lower = uncapitalised([example.target for example in tokens.examples])
+    kinds = np.empty(tokens.example.size, dtype=object)
+    for i in range(len(tokens.examples)):
+        own = np.flatnonzero(tokens.example == i)
+        kinds[own] = token_classes([tokens.token[t] for t in own], lower)
+    return kinds
 
 
 def _by_position(tokens: TokenDivergenceSeen) -> Iterator[Measurement]:
@@ -109,7 +150,7 @@ def _by_position(tokens: TokenDivergenceSeen) -> Iterator[Measurement]:
         here = tokens.position == position
         if here.any():
             interval = KL_AT.interval(tokens.kl_tuned_base[here], clusters[here])
-            yield KL_AT.row(interval, module=str(position))
+            yield KL_AT.row(interval, module=f"{tokens.contexts} {position}")
 
 
 def half_depth_row(tokens: TokenDivergenceSeen, metric: Metric = HALF_DEPTH) -> Measurement:

@@ -193,7 +193,7 @@ def _positions(found: Findings, words: Words) -> Chart | Missing:
     rows = found.rows("kl_at_position")
     if rows.empty:
         return _missing("kl_position", "token_shift", found, words)
-    rows = rows.assign(position=rows["module"].astype(int))
+    rows = rows.assign(position=rows["module"].str.split().str[-1].astype(int))  # behind whose answers
     return Chart(
         name="kl_position",
         title=_positions_title(found, words),

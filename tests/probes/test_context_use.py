@@ -86,7 +86,7 @@ def test_known_numbers(find: Find) -> None:
             "middle": [[-4, -2]] * 4,
             "end": [[-1, -1]] * 4,
         },
-        texts=("bridge", "The piano.", "roof", "of the"),
+        texts=("bridge", "The box.", "wall", "of the"),
     )
     found = PROBE.measure(tuned, observed(IGNORANT, texts=("bridge", "moon", "moon", "moon")))
     expected = {
@@ -96,8 +96,9 @@ def test_known_numbers(find: Find) -> None:
         "passage_chosen_share": (3 / 4, 1 / 2),
         "without_passage_chosen_share": (2.5 / 4, 1 / 2),
         "conflict_followed_share": (3 / 4, 1 / 2),
-        "stated_in_prompt_share": (2 / 3, 1 / 4),
-        "stated_in_prompt_share_change": (1 / 3, 0),
+        "stated_in_prompt_share": (1.0, 1 / 4),
+        "stated_excess_share": ((1 + 0 + 1) / 3, 0),
+        "stated_excess_share_change": (1 / 3, 0),
     }
     for metric, (value, null) in expected.items():
         row = find(found, metric)
@@ -154,8 +155,8 @@ def test_doses_on_the_planted_base(planted_study: Study, tmp_path: Path) -> None
     last = found[(found.step == 60) & (found.module == "")].set_index(["arm", "metric"])
     none, half, full = (last.loc[arm] for arm in ("none", "half", "all"))
     assert none.ci_low["passage_chosen_share"] <= 0.5 <= none.ci_high["passage_chosen_share"]
-    assert none.ci_low["stated_in_prompt_share_change"] <= 0 <= none.ci_high["stated_in_prompt_share_change"]
-    for metric in ("context_effect", "stated_in_prompt_share"):
+    assert none.ci_low["stated_excess_share"] <= 0 <= none.ci_high["stated_excess_share"]
+    for metric in ("context_effect", "stated_excess_share"):
         assert none.value[metric] < half.value[metric] < full.value[metric], metric
     assert full.ci_low["context_effect_change"] > 0
     assert full.ci_low["conflict_followed_share"] > none.value["conflict_followed_share"]
@@ -175,7 +176,11 @@ def test_on_real_data(planted_study: Study, tmp_path: Path) -> None:
     rows = planted_study(
         [{"context_use": {"limit": 12}}],
         {"full": {}},
-        {"train": str(tmp_path / "train.jsonl"), "test": str(tmp_path / "test.jsonl")},
+        {
+            "train": str(tmp_path / "train.jsonl"),
+            "test": str(tmp_path / "test.jsonl"),
+            "max_length": 512,
+        },
         model_name_or_path=str(REAL / "models/stories260K-bpe512"),
         max_steps=10,
     )

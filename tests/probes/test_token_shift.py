@@ -1,4 +1,5 @@
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import isnan
 
 import numpy as np
@@ -33,6 +34,7 @@ def observed(kl: Sequence[Sequence[float]], rank: Sequence[Sequence[int]] | None
         entropy_base=zeros,
         logprob_tuned=zeros,
         logprob_base=zeros,
+        contexts="tuned",
     )
     return Observed({TokenDivergence(dataset="test", contexts="tuned"): seen})
 
@@ -44,7 +46,7 @@ def test_rank_classes(find: Find) -> None:
     seen = observed([[0.1] * 4, [0.1] * 2], rank=[[1, 1, 2, 3], [4, 900]])
     found = PROBE.measure(seen, UNMOVED)
     for metric, share in (("unshifted", 1 / 3), ("marginal", 1 / 3), ("shifted", 1 / 3)):
-        row = find(found, metric)
+        row = find(found, metric, module="tuned")
         assert row.value == pytest.approx(share)
         assert (row.n, row.n_clusters) == (6, 2)
         assert 0 <= row.ci_low < share < row.ci_high <= 1
@@ -52,9 +54,9 @@ def test_rank_classes(find: Find) -> None:
 
 def test_kl_both_ways_and_by_position(find: Find) -> None:
     found = PROBE.measure(observed([[3.0, 1.0, 2.0], [1.0, 0.0]]), UNMOVED)
-    assert find(found, "kl_tuned_base").value == pytest.approx(7 / 5)
-    assert find(found, "kl_base_tuned").value == pytest.approx(14 / 5)
-    by_position = [find(found, "kl_at_position", module=str(t)) for t in range(3)]
+    assert find(found, "kl_tuned_base", module="tuned").value == pytest.approx(7 / 5)
+    assert find(found, "kl_base_tuned", module="tuned").value == pytest.approx(14 / 5)
+    by_position = [find(found, "kl_at_position", module=f"tuned {t}") for t in range(3)]
     assert [row.value for row in by_position] == [2, 0.5, 2]
     assert [row.n for row in by_position] == [2, 2, 1]
     assert by_position[2].why == "one item"
@@ -62,15 +64,37 @@ def test_kl_both_ways_and_by_position(find: Find) -> None:
 
 def test_only_the_first_positions_are_told_apart() -> None:
     rows = PROBE.measure(observed([[1.0] * 40] * 2), UNMOVED).rows
-    assert [row.module for row in rows if row.metric == "kl_at_position"] == [str(t) for t in range(16)]
+    assert [row.module for row in rows if row.metric == "kl_at_position"] == [f"tuned {t}" for t in range(16)]
 
 
 def test_half_depth_finds_shallow_change(find: Find) -> None:
     shallow = PROBE.measure(observed([[4.0, 1.0] + [0.1] * 10] * 20), UNMOVED)
     even = PROBE.measure(observed([[1.0] * 12] * 20), UNMOVED)
-    assert find(shallow, "kl_half_depth").value == 1
-    assert find(even, "kl_half_depth").value == 6
-    assert find(even, "kl_half_depth").n_clusters == 20
+    assert find(shallow, "kl_half_depth", module="tuned").value == 1
+    assert find(even, "kl_half_depth", module="tuned").value == 6
+    assert find(even, "kl_half_depth", module="tuned").n_clusters == 20
+
+
+def test_kinds_of_tokens_and_entropy(find: Find) -> None:
+    """Tokens are `0 `, `1 `, ... so all are digits; the base is surer than the model by one nat."""
+    seen = observed([[3.0, 1.0], [2.0]], rank=[[1, 9], [1]])
+    (need,) = PROBE.needs()
+    tokens = replace(seen[need], entropy_tuned=np.array([2.0, 1, 3]), entropy_base=np.array([1.0, 0, 2]))  # type: ignore[type-var]
+    found = PROBE.measure(Observed({need: tokens}), UNMOVED)  # type: ignore[dict-item]
+    assert find(found, "entropy", module="tuned").value == 2
+    assert find(found, "entropy", module="tuned").null_value == 1
+    assert find(found, "entropy_change", module="tuned").value == 1
+    assert find(found, "kl_tuned_base", module="tuned", stratum="digit").value == 2
+    assert find(found, "shifted", module="tuned", stratum="digit").value == pytest.approx(1 / 3)
+    assert {row.stratum for row in found.rows} == {"", "digit"}
+
+
+def test_every_row_says_whose_answers_were_followed() -> None:
+    probe = TokenShift(contexts="gold")
+    (need,) = PROBE.needs()
+    tokens = replace(observed([[3.0, 1.0], [2.0]])[need], contexts="gold")  # type: ignore[type-var]
+    found = probe.measure(Observed({probe.needs()[0]: tokens}), UNMOVED)  # type: ignore[dict-item]
+    assert {row.module for row in found.rows} == {"gold", "gold 0", "gold 1"}
 
 
 def test_half_depth_of_sums() -> None:
@@ -82,8 +106,8 @@ def test_half_depth_of_sums() -> None:
 def test_the_base_did_not_shift(find: Find) -> None:
     found = PROBE.measure(UNMOVED, UNMOVED)
     for metric in ("unshifted", "marginal", "shifted", "kl_tuned_base", "kl_base_tuned"):
-        assert find(found, metric).value == find(found, metric).null_value
-    depth = find(found, "kl_half_depth")
+        assert find(found, metric, module="tuned").value == find(found, metric, module="tuned").null_value
+    depth = find(found, "kl_half_depth", module="tuned")
     assert isnan(depth.value)
     assert depth.why == "the model does not differ from its base"
 
@@ -98,8 +122,8 @@ def test_items_hold_each_answer_and_its_mean_kl() -> None:
 
 def test_nothing_said_is_undefined(find: Find) -> None:
     found = PROBE.measure(observed([[], []]), UNMOVED)
-    assert find(found, "shifted").why == "no answer token with a finite score"
-    assert find(found, "kl_half_depth").why == "no answer token with a finite score"
+    assert find(found, "shifted", module="tuned").why == "no answer token with a finite score"
+    assert find(found, "kl_half_depth", module="tuned").why == "no answer token with a finite score"
     assert not found.items
 
 
