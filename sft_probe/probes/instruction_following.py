@@ -46,7 +46,7 @@ class InstructionFollowing:
     )
 
     dataset: str = "test"
-    prompts: int = 32
+    prompts: int = 24
     rules: tuple[str, ...] = tuple(RULES)
     rules_per_prompt: int = 4
     trained: tuple[str, ...] = ()

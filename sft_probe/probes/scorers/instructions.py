@@ -217,7 +217,7 @@ def _difference(values: Floats, clusters: Ints) -> Interval:
     if kept.size and set(np.unique(kept)) <= {-1.0, 0.0, 1.0}:
         return change_interval((kept > 0).astype(float), (kept < 0).astype(float), codes)
     found = mean_interval(kept, codes)
-    return found if abs(found.value) > ROUNDING else replace(found, value=0.0)
+    return replace(found, value=0.0) if abs(found.value) < ROUNDING else found
 
 
 def _gap(change: Floats, trained: Bools, clusters: Ints) -> Interval:
