@@ -87,3 +87,15 @@ def slick_category(
     if int(greedy.sum()) >= greedy_least:
         return "maybe known"
     return "weakly known" if sampled_hits >= least else "unknown"
+
+
+def first_reached(steps: Floats, values: Floats, level: float) -> float:
+    """When a curve first reached a level, linear between looks; NaN if it never did. steps: ascending."""
+    reached = np.flatnonzero(values >= level)
+    if reached.size == 0:
+        return nan
+    after = int(reached[0])
+    if after == 0:
+        return float(steps[0])
+    share = (level - values[after - 1]) / (values[after] - values[after - 1])
+    return float(steps[after - 1] + share * (steps[after] - steps[after - 1]))

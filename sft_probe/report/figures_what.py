@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sft_probe.report.before_after import Caption, before_after_chart, largest_move
 from sft_probe.report.figures_inclusion import inclusion_charts
+from sft_probe.report.figures_knowledge import fitting_charts
 from sft_probe.report.figures_waterfall import waterfall_charts
 from sft_probe.report.numbers import Value, with_interval
 from sft_probe.report.sentences import points
@@ -27,6 +28,7 @@ def what(found: Findings, words: Words) -> list[Chart | Missing]:
     """The figures of the section What."""
     return [
         *waterfall_charts(found, words),
+        *fitting_charts(found, words),
         *inclusion_charts(found, words),
         _chart(found, words, "scores", "task_alignment", SCORES),
         _chart(found, words, "format", "format_adherence", FORM),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from sft_probe.measures.knowledge import (
     corrected_share,
+    first_reached,
     least_hits,
     log_odds,
     null_log_odds,
@@ -63,3 +64,10 @@ def test_slick_categories_by_hand() -> None:
     assert slick_category(~some & ~some[::-1], 6, 6) == "weakly known"
     assert slick_category(np.array([False, False]), 5, 6) == "unknown"
     assert slick_category(some, 0, 6, greedy_least=2) == "unknown"
+
+
+def test_a_level_is_reached_between_two_looks() -> None:
+    steps = np.array([0.0, 10.0, 30.0])
+    assert first_reached(steps, np.array([0.0, 0.5, 1.0]), 0.9) == pytest.approx(26.0)
+    assert first_reached(steps, np.array([0.95, 0.5, 1.0]), 0.9) == 0
+    assert isnan(first_reached(steps, np.array([0.0, 0.5, 0.8]), 0.9))
