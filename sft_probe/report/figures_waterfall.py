@@ -75,7 +75,8 @@ def _subtitle(taken: Waterfall, words: Words) -> str:
         for stratum in taken.strata
     )
     seeds = words("seeds.one" if taken.seeds == 1 else "seeds.many", n=taken.seeds)
-    return words("chart.waterfall.subtitle", sizes=sizes, seeds=seeds)
+    covers = words("chart.waterfall.covers_items" if taken.seeds == 1 else "chart.waterfall.covers_seeds")
+    return words("chart.waterfall.subtitle", sizes=sizes, seeds=seeds, covers=covers)
 
 
 def _panel(stratum: Stratum, words: Words) -> Panel:
@@ -111,7 +112,7 @@ def _panel(stratum: Stratum, words: Words) -> Panel:
 def _sham_band(axes: Axes, sham: Value) -> None:
     """What training alone does: the interval of the arm that learned nothing, zero included."""
     limits = [limit for limit in (sham.low, sham.high, sham.value) if isfinite(limit)]
-    axes.axvspan(min(0.0, *limits), max(0.0, *limits), color=BAND, linewidth=0, zorder=0)
+    axes.axvspan(min((0.0, *limits)), max((0.0, *limits)), color=BAND, linewidth=0, zorder=0)
 
 
 def _bar(axes: Axes, y: int, left: float, value: Value, *, hollow: bool, whole: bool) -> None:
@@ -162,7 +163,7 @@ def _rows(stratum: Stratum, words: Words) -> Iterator[tuple[cells.Cell, ...]]:
         yield (
             cells.text(words(f"chart.waterfall.stratum.{stratum.name}")),
             cells.text(words(f"chart.waterfall.step.{name}")),
-            cells.amount(value, "points", to=to, why=words("why.undefined")),
+            cells.amount(value, "points", to=to, why=words("chart.waterfall.absent")),
             cells.amount(context, "points", to=to) if context else cells.text(""),
             cells.spread(stratum.per_seed.get(name, ()), "points"),
             cells.count(stratum.items),

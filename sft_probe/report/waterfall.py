@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import nan
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 STRICT, LENIENT = "strict_accuracy", "lenient_accuracy"
 SHUFFLED, SHOWN = "shuffled_shots_accuracy", "shots_accuracy"
+WALKED = (FULL, FORMAT, KNOWN)  # arms of the steps; the others stand beside them, if they are there
 STRATA = (account.HELD_OUT, account.PARAPHRASED, account.VERBATIM)
 Scores = Mapping[tuple[str, str], NDArray[np.float64]]  # (seeds, items) by arm and stratum
 
@@ -56,7 +58,7 @@ class Waterfall:
 
 
 def take_apart(found: Findings) -> Waterfall | None:
-    """The accounts of a study, None if it is not decomposed. Without all arms there are no strata."""
+    """The accounts of a study, None if it is not decomposed. Without the arms of the steps: no strata."""
     items = found.material.items
     items = items[items["probe"] == PROBE]
     if items.empty or not found.material.study.get("decompose"):
@@ -64,12 +66,12 @@ def take_apart(found: Findings) -> Waterfall | None:
     reference = found.material.reference
     names = {kind: companion(reference, kind) for kind in COMPANIONS} | {FULL: reference}
     ends = {kind: _at_end(items[items["arm"] == name]) for kind, name in names.items()}
-    if missing := tuple(names[kind] for kind, rows in ends.items() if rows.empty):
+    if missing := tuple(names[kind] for kind in WALKED if ends[kind].empty):
         return Waterfall(strata=(), seeds=0, missing=missing)
     start = items[(items["arm"] == reference) & (items["step"] == 0)]
-    seeds = sorted(set.intersection(*(set(rows["seed"].tolist()) for rows in ends.values())))
+    seeds = sorted(set.intersection(*(set(ends[kind]["seed"].tolist()) for kind in WALKED)))
     if not seeds:
-        return Waterfall(strata=(), seeds=0, missing=tuple(names.values()))
+        return Waterfall(strata=(), seeds=0, missing=tuple(names[kind] for kind in WALKED))
     accounts = _Accounts(ends=ends, start=start, seeds=tuple(seeds))
     return Waterfall(strata=tuple(accounts.of(name) for name in STRATA), seeds=len(seeds))
 
@@ -153,6 +155,8 @@ def estimate(parts: Mapping[str, NDArray[np.float64]], clusters: Mapping[str, ND
     the interval has the width that Wilson's has for as many entities without any change.
     """
     values = _per_seed(parts)
+    if np.isnan(values).any():  # an arm, or one of its seeds, is not there
+        return Value(nan)
     errors = np.sqrt(np.sum([_squared_errors(part, clusters[name]) for name, part in parts.items()], axis=0))
     if values.size < 2 or np.ptp(values) < 1e-12:
         value, half = float(values[0]), normal(0.95) * float(errors.mean())

@@ -11,6 +11,7 @@ from sft_probe.report.charts import Chart, Missing, svg
 from sft_probe.report.figures_waterfall import waterfall_charts
 from sft_probe.report.findings import find
 from sft_probe.report.material import Material
+from sft_probe.report.numbers import DASH
 from sft_probe.report.waterfall import STRATA, estimate, take_apart
 from sft_probe.report.words import Words
 
@@ -109,6 +110,16 @@ def test_arms_that_are_not_there_are_named(apart: Material) -> None:
     (missing,) = waterfall_charts(find(replace(apart, items=without)), WORDS)
     assert isinstance(missing, Missing)
     assert "full.known" in missing.reason
+
+
+def test_arms_beside_the_steps_may_be_wanting(apart: Material) -> None:
+    few = apart.items[~apart.items["arm"].isin(["full.sham", "full.unknown"])]
+    (chart,) = waterfall_charts(find(replace(apart, items=few)), WORDS)
+    assert isinstance(chart, Chart)
+    assert svg(chart.panels[0], "w").startswith("<svg")
+    wanting = [row[2] for row in chart.table.rows if row[1].text in ("Sham arm", "Unknown-only arm")]
+    assert [cell.text for cell in wanting] == [DASH] * 6
+    assert all("no finished run" in cell.why for cell in wanting)
 
 
 def test_a_study_that_is_not_taken_apart_has_no_such_figure(material: Material) -> None:
