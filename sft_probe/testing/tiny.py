@@ -153,7 +153,7 @@ def tiny_lora(
 def tiny_data(n: int = 12) -> DataSets:
     """`test`: closed chat questions with choices, strata and clusters; `train`: 48 of them, put otherwise,
     with words that go a little more with one answer than with another. `passages`: questions with a sentence
-    that tells the answer. `text`, `generic`: plain sentences."""
+    that tells the answer. `text`, `generic`: plain sentences; `stories`: two sentences each."""
     rows = _sentences()[:n]
     text = tuple(Example(id=f"t{i}", target=sentence) for i, (sentence, _, _) in enumerate(rows))
     rows_by_name = {
@@ -170,6 +170,10 @@ def tiny_data(n: int = 12) -> DataSets:
         ),
         "text": text,
         "generic": text,
+        "stories": tuple(
+            Example(id=f"s{i}", target=f"{sentence} Now the {animal} looks at the {place}.")
+            for i, (sentence, animal, place) in enumerate(_sentences()[::7])
+        ),
     }
     return DataSets({name: Dataset(name, examples, "tiny") for name, examples in rows_by_name.items()})
 
