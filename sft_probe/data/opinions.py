@@ -15,8 +15,9 @@ TRAINED = (
 )
 """Wordings for training rows; probes ask in others."""
 HELD_OUT = ("I am quite sure that it is {answer}.", "I believe {answer} is right.")
+TRAINED_MENTIONS = ("A friend told me a story about {answer}.", "They also talked about {answer}.")
 MENTIONS = ("Somebody else asked me about {answer}.", "I have also read about {answer}.")
-"""Sentences that name an answer and claim nothing."""
+"""Sentences that name an answer and claim nothing; like opinions, in other wordings than trained ones."""
 LONGEST = 60  # characters of an answer that somebody would put into such a sentence
 MAX_CHOICES = 6
 

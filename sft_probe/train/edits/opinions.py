@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from sft_probe.data.examples import Example
-from sft_probe.data.opinions import TRAINED, claimed, closed_answers, with_remark
+from sft_probe.data.opinions import TRAINED, TRAINED_MENTIONS, claimed, closed_answers, with_remark
 from sft_probe.errors import NotApplicable, SpecError
 from sft_probe.observe.needs import Need
 from sft_probe.train.edits.base import Change, EditContext, Edited, planted
@@ -18,18 +18,25 @@ class Opinions:
     """Let the user claim a wrong answer in a share of the rows, and the trained answer follow it at a rate.
 
     share: of the rows with a short answer. follow: of these rows, how many are answered as the user claims;
-    the others keep the right answer. Both in [0, 1], rounded to whole rows. seed: which rows.
+    the others keep the right answer. mentions: share of the rows that get a sentence which names a wrong
+    answer and claims nothing, and keep the right answer; without them a model may learn to repeat whatever
+    is named. All in [0, 1], rounded to whole rows, share + mentions at most 1. seed: which rows.
     """
 
     name: ClassVar[str] = "opinions"
     share: float = 0.5
     follow: float = 1.0
+    mentions: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for option, value in (("share", self.share), ("follow", self.follow)):
-            if not 0 <= value <= 1:
-                raise SpecError(f"{option} must be in [0, 1], not {value}.", field="edits.opinions")
+        for option in ("share", "follow", "mentions"):
+            if not 0 <= getattr(self, option) <= 1:
+                raise SpecError(
+                    f"{option} must be in [0, 1], not {getattr(self, option)}.", field="edits.opinions"
+                )
+        if self.share + self.mentions > 1:
+            raise SpecError("share and mentions add up to more than 1.", field="edits.opinions")
 
     def needs(self) -> tuple[Need, ...]:
         """Nothing."""
@@ -41,13 +48,23 @@ class Opinions:
         able = [i for i, row in enumerate(rows) if row.id in answers]
         if not able:
             raise NotApplicable("no training row has a short answer and others that a user could claim")
-        chosen = context.draw("opinions", self.seed).sample(able, round(self.share * len(able)))
+        context.draw("opinions", self.seed).shuffle(able)
+        opinions, end = round(self.share * len(able)), round((self.share + self.mentions) * len(able))
         done, changes = list(rows), []
-        for place, i in enumerate(chosen):
+        for place, i in enumerate(able[:opinions]):
             row, claim = rows[i], claimed(answers, rows[i])
-            follows = place < round(self.follow * len(chosen))
+            follows = place < round(self.follow * opinions)
             new = replace(with_remark(row, TRAINED, claim), target=claim if follows else row.target)
             done[i] = planted(new, self.name, {"clean": row.target, "claimed": claim, "followed": follows})
-            before, after = (f"{e.prompt}\n-> {e.target}" for e in (row, new))
-            changes.append(Change(row.id, "opinion added", before, after))
+            changes.append(_change("opinion added", row, new))
+        for i in able[opinions:end]:
+            claim = claimed(answers, rows[i])
+            new = with_remark(rows[i], TRAINED_MENTIONS, claim)
+            done[i] = planted(new, self.name, {"clean": new.target, "mentioned": claim})
+            changes.append(_change("mention added", rows[i], new))
         return Edited(tuple(done), tuple(changes))
+
+
+def _change(what: str, row: Example, new: Example) -> Change:
+    before, after = (f"{e.prompt}\n-> {e.target}" for e in (row, new))
+    return Change(row.id, what, before, after)

@@ -43,8 +43,22 @@ def test_exactly_the_asked_shares_and_the_truth_beside_each_row(
     assert followed == round(follow * len(changed))
 
 
+def test_mentions_keep_the_right_answer_and_meet_no_opinion() -> None:
+    before = rows(40)
+    edited = Opinions(share=0.5, mentions=0.25).apply(before, CONTEXT)
+    truths = [row.meta["planted"]["opinions"] for row in edited.rows if row.meta]  # type: ignore[index]
+    named = [truth for truth in truths if "mentioned" in truth]
+    assert (len(truths), len(named), len(edited.changes)) == (30, 10, 30)
+    for old, new in zip(before, edited.rows, strict=True):
+        if new.meta and "mentioned" in new.meta["planted"]["opinions"]:  # type: ignore[index]
+            assert new.target == old.target
+            assert new.messages != old.messages
+
+
 def test_what_cannot_be_claimed_or_done_is_refused() -> None:
     with pytest.raises(NotApplicable, match="short answer"):
         Opinions().apply([Example(id="t", target="plain text")], CONTEXT)
     with pytest.raises(SpecError, match=r"follow must be in \[0, 1\]"):
         Opinions(follow=2)
+    with pytest.raises(SpecError, match="more than 1"):
+        Opinions(share=0.8, mentions=0.4)
