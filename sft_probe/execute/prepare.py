@@ -28,6 +28,7 @@ from sft_probe.probes.base import Probe
 from sft_probe.probes.battery import Battery, make_probe
 from sft_probe.probes.selection import select
 from sft_probe.store.documents import write_audit, write_environment, write_probes
+from sft_probe.study.decompose import PROBE
 from sft_probe.train.edits.base import Edit
 from sft_probe.train.edits.pipeline import LoggedChange, edit_training
 from sft_probe.world import materialise
@@ -120,8 +121,13 @@ def prepare(spec: StudySpec) -> Prepared:
         probes=chosen.probes,
         findings=findings,
         environment=environment,
-        optional=optional,
+        optional=optional | _sparable(spec),
     )
+
+
+def _sparable(spec: StudySpec) -> frozenset[str]:
+    """Probes that an arm which only takes a gain apart can do without: all but the one it is there for."""
+    return frozenset(probe.name for probe in spec.probes if spec.decompose and probe.name != PROBE)
 
 
 def set_threads(spec: ModelSpec, base: LoadedModel) -> None:

@@ -18,6 +18,7 @@ def test_verdicts_are_right_in_every_seed(tmp_path: Path) -> None:
     spec = spec.model_copy(
         update={
             "data": data,
+            "data_seed": 0,
             "decompose": spec.decompose.model_copy(update={"items": 40}) if spec.decompose else None,
         }
     )
