@@ -118,4 +118,3 @@ def verdicts(items: Account, strata: Sequence[str]) -> list[Verdict]:
         else:
             found.append("injected" if reworded or stratum == PARAPHRASED else "memorised")
     return found
-
