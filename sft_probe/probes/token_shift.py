@@ -58,7 +58,7 @@ class TokenShift:
     dataset: str = "test"
     contexts: Contexts = "tuned"
     max_new_tokens: int = 48
-    limit: int | None = None
+    limit: int | None = 120
 
     def __post_init__(self) -> None:
         options.name(self.name, dataset=self.dataset)

@@ -185,13 +185,13 @@ def test_doses_on_the_planted_base(planted_study: Study) -> None:
     }
     assert course["bits_per_byte_change"][0] == 0
     assert course["bits_per_byte_change"] == sorted(course["bits_per_byte_change"], reverse=True)
-    assert course["topic_ratio_change"] == sorted(course["topic_ratio_change"])
+    assert min(course["topic_ratio_change"][1:]) > 0 == course["topic_ratio_change"][0]
     half_way = {metric: values[1] / values[-1] for metric, values in course.items()}
     assert half_way["topic_ratio_change"] > half_way["fact_ratio_change"]
     full, sham = (rows.loc[arm, 30] for arm in ("full", "sham"))
     taken = ("terms_taken_up_share", "test")
     assert full.ci_low[taken] > sham.value[taken]
-    assert sham.ci_low[taken] == 0
+    assert sham.ci_low["term_share_change", "test"] <= 0 <= sham.ci_high["term_share_change", "test"]
     assert full.ci_low["term_share_change", "test"] > sham.ci_high["term_share_change", "test"]
 
 

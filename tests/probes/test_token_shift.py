@@ -3,11 +3,11 @@ from dataclasses import replace
 from math import isnan
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from sft_probe.data.examples import Example
 from sft_probe.errors import SpecError
-from sft_probe.observe.needs import TokenDivergence
 from sft_probe.observe.observations import Observed, TokenDivergenceSeen
 from sft_probe.probes.token_shift import TokenShift, half_depth
 from sft_probe.schema import Measurement
@@ -36,7 +36,7 @@ def observed(kl: Sequence[Sequence[float]], rank: Sequence[Sequence[int]] | None
         logprob_base=zeros,
         contexts="tuned",
     )
-    return Observed({TokenDivergence(dataset="test", contexts="tuned"): seen})
+    return Observed({PROBE.needs()[0]: seen})
 
 
 UNMOVED = observed([[0.0, 0.0]] * 3)
@@ -131,3 +131,24 @@ def test_nothing_said_is_undefined(find: Find) -> None:
 def test_bad_options_are_refused_by_name(option: str, value: object) -> None:
     with pytest.raises(SpecError, match=f"'probes.token_shift.{option}'"):
         TokenShift(**{option: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_doses_on_the_planted_base(planted_study: Callable[..., pd.DataFrame]) -> None:
+    """Clinical notes written out: the more are read, the farther from the base, for every kind of token."""
+    rows = planted_study(
+        [{"token_shift": {"contexts": "gold", "limit": 40}}],
+        {"full": {}},
+        {"train": "planted:note_expansion/train", "test": "planted:note_expansion/test"},
+        schedule={"points": 2},
+    )
+    rows = rows[(rows.arm == "full") & (rows.module == "gold")]
+    whole = rows[rows.stratum == ""].set_index(["metric", "step"]).sort_index()
+    for metric in ("kl_tuned_base", "kl_base_tuned"):
+        course = whole.value[metric].tolist()
+        assert course[0] == 0
+        assert 0 < course[1] < course[-1], metric
+    assert whole.ci_low["shifted", 30] > 0
+    assert whole.ci_high["entropy_change", 30] < 0  # the model has become sure of what it says
+    kinds = set(rows[rows.step == 30].stratum)
+    assert kinds >= {"function word", "digit", "punctuation", "end of turn", "other word"}
