@@ -24,6 +24,15 @@ def predicted(batch: Batch) -> list[int]:
     return [token for p in batch.passages for token in p.ids[p.start :]]
 
 
+def text_of(tokenizer: Any, token: int) -> str:
+    """A token as it reads inside a text, with the space before it.
+
+    Tokenizers of sentencepiece's kind drop that space at the beginning of what they decode.
+    """
+    alone = tokenizer.decode([token])
+    return str(tokenizer.decode([token, token])[len(alone) :])
+
+
 @dataclass
 class TokenTable:
     """Columns of numbers about predicted tokens, filled batch by batch in any order.
@@ -54,7 +63,7 @@ class TokenTable:
         """`example`, `position`, `token` as text and all columns, example by example."""
         example, position = np.array(self._example, dtype=np.int64), np.array(self._position, dtype=np.int64)
         order = np.lexsort((position, example))
-        names = {token: tokenizer.decode([token]) for token in set(self._token)}
+        names = {token: text_of(tokenizer, token) for token in set(self._token)}
         return {
             "example": example[order],
             "position": position[order],

@@ -10,7 +10,9 @@ from sft_probe.data.chat import render
 from sft_probe.observe.interventions import FewShot, Prefill, Template
 from sft_probe.observe.needs import Generations, Scores, TokenDivergence, TokenLogprobs
 from sft_probe.observe.observer import Observer
+from sft_probe.observe.tokens import text_of
 from sft_probe.testing.tiny import tiny_base, tiny_data, tiny_tuned
+from sft_probe.world import base_path
 
 BASE, DATA = tiny_base(), tiny_data()
 TUNED = tiny_tuned(BASE)
@@ -72,3 +74,13 @@ def test_rows_that_were_cut_are_counted() -> None:
     tokens, scores = TokenLogprobs(dataset="test", under=under), Scores(dataset="test", under=under)
     seen = Observer(BASE, DATA).look(TUNED, [tokens, scores])
     assert seen[tokens].n_truncated == seen[scores].n_truncated == len(DATA["test"])
+
+
+def test_a_token_reads_as_it_does_inside_a_text() -> None:
+    """The planted base's tokenizer drops the space of a token that it decodes by itself."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(base_path())
+    ids = tokenizer("The patient is 63 years old.", add_special_tokens=False)["input_ids"]
+    assert "".join(text_of(tokenizer, token) for token in ids) == " The patient is 63 years old."
+    assert text_of(tokenizer, tokenizer.eos_token_id) == tokenizer.eos_token
