@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite, nan
+from math import isclose, isfinite, nan
 from typing import TYPE_CHECKING, Any
 
 from sft_probe.report import cells
@@ -124,7 +124,7 @@ def _metric_rows(found: Findings, words: Words, probe: str, metric: str) -> list
     for row in records(found.of_main_data(found.rows(metric, probe=probe))):
         before = start.get(row["arm"], Value(nan))
         paired = change(items[(items["arm"] == row["arm"]) & (items["dataset"] == row["dataset"])]).estimate
-        moved = paired if isfinite(paired.value) else _unpaired(row, before)
+        moved = paired if _agrees(paired.value, row["value"] - before.value) else _unpaired(row, before)
         rows.append(
             (
                 cells.text(words.metric(metric)),
@@ -138,6 +138,11 @@ def _metric_rows(found: Findings, words: Words, probe: str, metric: str) -> list
             )
         )
     return rows
+
+
+def _agrees(paired: float, apart: float) -> bool:
+    """Items may be weighted otherwise than the row: by example, not by token. Then they do not serve."""
+    return isfinite(paired) and (not isfinite(apart) or isclose(paired, apart, rel_tol=0.02, abs_tol=1e-6))
 
 
 def _unpaired(row: dict[str, Any], before: Value) -> Value:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
 from io import StringIO
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,6 +35,7 @@ MARKERS = ("o", "s", "D", "^", "v", "P", "X", "h")
 INK, QUIET, FAINT, BAND = "#1f2328", "#59636e", "#d1d5da", "#e8ebee"
 SIZE, PIXELS = (3.6, 2.5), 112  # inches of one panel, and how wide an inch is on the page
 
+LETTERS = 11  # of a title per inch of a panel
 _CJK = frozenset(
     (
         "Noto Sans CJK SC",
@@ -153,7 +155,7 @@ def svg(panel: Panel, name: str) -> str:
     with styled(), mpl.rc_context({"svg.hashsalt": name}):
         figure = Figure(figsize=panel.size, layout="tight")
         panel.draw(figure.add_subplot())
-        figure.axes[0].set_title(panel.title)
+        figure.axes[0].set_title(fill(panel.title, round(LETTERS * panel.size[0])))
         return inline(_svg_text(figure), round(panel.size[0] * PIXELS))
 
 
