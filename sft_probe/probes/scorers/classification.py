@@ -158,20 +158,26 @@ class _Grouped:
 
             return of
 
-        return {metric: self._interval(sums, part(name), most=2.0) for metric, name in parts.items()}
+        return {
+            metric: self._interval(sums, part(name), most=2.0, least=-2.0 if metric is RESOLUTION else 0.0)
+            for metric, name in parts.items()
+        }
 
     def _counts(self, group: int, gold: Ints, predicted: Ints, size: int) -> Floats:
         inside = self.groups == group
         return confusion(gold[inside], predicted[inside], size)
 
-    def _interval(self, by_group: Floats, statistic: Callable[[Floats], Floats], most: float) -> Interval:
+    def _interval(
+        self, by_group: Floats, statistic: Callable[[Floats], Floats], *, most: float, least: float = 0.0
+    ) -> Interval:
+        """Jackknife over groups, within the range of the statistic; resolution can lie a little below 0."""
         total = by_group.sum(0)
         value, left_out = float(statistic(total)), statistic(total - by_group)
         found = jackknife_interval(value, left_out)
         if found.se == 0:
             found = Interval(value=value, why=ALL_ALIKE)
         elif found.se > 0:
-            found = replace(found, low=max(0.0, found.low), high=min(most, found.high))
+            found = replace(found, low=max(least, found.low), high=min(most, found.high))
         return replace(found, n=self.n, n_clusters=self.n_clusters)
 
 
