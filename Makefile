@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint check performance clean
+.PHONY: demo test lint check performance clean sweeps
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/sft-probe demo -o runs/demo
@@ -11,9 +11,12 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-test
 	$(VENV)/bin/python -m pytest -m "not slow"
 
-check: $(VENV)/.installed-dev  ## what CI runs: linters, types, import contracts, all tests
+check: $(VENV)/.installed-dev  ## what CI runs: linters, types, import contracts, all tests but the sweeps
 	$(MAKE) lint
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -m "not sweep"
+
+sweeps: $(VENV)/.installed-test  ## planted doses and real data, probe by probe: half an hour
+	$(VENV)/bin/python -m pytest -m sweep
 
 lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import settings
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -16,3 +17,10 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 settings.register_profile("laws", deadline=None)
 settings.load_profile("laws")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that train a planted study for minutes are marked `sweep` besides `slow`."""
+    for item in items:
+        if "planted_study" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.sweep)
