@@ -29,9 +29,10 @@ def lend(model: Model) -> Iterator[Model]:
     """Lend a model in eval mode and in its own precision, without gradients or gradient checkpointing.
 
     Afterwards, also after an exception, these are as before: the mode of every module, its hooks, the
-    checkpointing switches, `config.use_cache`, and the random state of torch, CUDA, numpy and Python.
+    checkpointing switches, `use_cache` and `output_router_logits` of the config, and the random state of
+    torch, CUDA, numpy and Python.
     """
-    kept = (_modes, _hooks, _checkpointing, _use_cache, _own_precision)
+    kept = (_modes, _hooks, _checkpointing, _use_cache, _router_logits, _own_precision)
     with ExitStack() as stack:
         stack.enter_context(_random_state())
         for keep in kept:
@@ -95,6 +96,23 @@ def _use_cache(model: nn.Module) -> Iterator[None]:
     finally:
         if before is not None:
             config.use_cache = before
+
+
+@contextmanager
+def _router_logits(model: nn.Module) -> Iterator[None]:
+    """Without the auxiliary loss of a mixture of experts, which a trainer may have switched on.
+
+    It is computed in the forward pass and cannot be behind a cache, where mask and tokens differ in length.
+    """
+    config: Any = getattr(model, "config", None)
+    before = getattr(config, "output_router_logits", None)
+    try:
+        if before:
+            config.output_router_logits = False
+        yield
+    finally:
+        if before:
+            config.output_router_logits = before
 
 
 @contextmanager

@@ -96,3 +96,11 @@ def test_mixed_precision_training_is_looked_at_in_full_precision() -> None:
         assert prepared.forward is wrapped
     finally:
         AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def test_router_logits_of_a_mixture_of_experts_are_off_while_it_is_lent() -> None:
+    model: Any = fresh_copy(tiny_base())
+    model.config.output_router_logits = True  # as TRL sets it for its auxiliary loss
+    with lend(model):
+        assert model.config.output_router_logits is False
+    assert model.config.output_router_logits is True
