@@ -11,6 +11,7 @@ from sft_probe.models.digest import weights_digest
 from sft_probe.models.load import choose_device, fresh_copy, load_base, load_tuned, model_path
 from sft_probe.study.spec import ModelSpec
 from sft_probe.testing.tiny import tiny_base, tiny_lora, tiny_model, tiny_tokenizer, tiny_tuned
+from sft_probe.world import base_path
 
 
 @pytest.fixture
@@ -123,7 +124,5 @@ def test_an_unknown_device_names_those_that_are_there() -> None:
 
 
 def test_the_planted_base_is_the_one_the_world_ships() -> None:
-    world = pytest.importorskip("sft_probe.world")
-    if not hasattr(world, "base_path") or not (world.base_path() / "config.json").is_file():
-        pytest.skip("no base model is shipped yet")
-    assert Path(model_path("planted")) == world.base_path()
+    assert Path(model_path("planted")) == base_path()
+    assert (base_path() / "config.json").is_file()
