@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 
 from sft_probe.report.numbers import Value
-from sft_probe.stats.contrasts import change_interval, detectable_effect
+from sft_probe.stats.contrasts import change_interval
 from sft_probe.stats.intervals import Interval, cluster_codes, mean_interval, share_interval
+from sft_probe.stats.power import detectable_effect
 from sft_probe.stats.seeds import over_seeds_and_items
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import nan, sqrt
+from math import isnan, nan, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri, stdtrit
+from scipy.special import ndtri, stdtr, stdtrit
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -23,7 +23,8 @@ class Interval:
     """An estimate with its uncertainty.
 
     value, low, high, se share the unit of the data; NaN where undefined, and then `why` gives the reason.
-    n: items. n_clusters: what was drawn anew. how: the method in words, for captions.
+    n: items. n_clusters: what was drawn anew. df: degrees of freedom of a t interval, else NaN.
+    how: the method in words, for captions.
     """
 
     value: float
@@ -32,6 +33,7 @@ class Interval:
     se: float = nan
     n: int = 0
     n_clusters: int = 0
+    df: float = nan
     how: str = ""
     why: str = ""
 
@@ -44,20 +46,21 @@ def cluster_codes(names: Sequence[str]) -> Ints:
 
 
 def mean_interval(values: Floats, clusters: Ints | None = None, *, level: float = 0.95) -> Interval:
-    """Mean with a cluster-robust standard error and a Student-t interval with G - 1 degrees of freedom.
+    """Mean with a cluster-robust standard error and a Student-t interval.
 
     values: (n,), NaN entries are left out and not counted.  clusters: (n,) ids; None means all different.
-    SE^2 = G / (G - 1) * sum over clusters of (sum of deviations)^2 / n^2, which is the textbook SE when
-    every item is its own cluster.
-    Source: Miller 2024, Adding Error Bars to Evals (arXiv 2411.00640), with the G / (G - 1) correction of
-    Cameron & Miller 2015.
+    SE^2 = sum over clusters of (sum of deviations)^2 / (1 - share of the items in it) / n^2, the CR2 form,
+    with the degrees of freedom of Bell & McCaffrey. Clusters of equal size give the textbook SE of their
+    means and G - 1 degrees of freedom; one cluster that holds most items leaves hardly more than one.
+    Source: Miller 2024, Adding Error Bars to Evals (arXiv 2411.00640) for clusters; Bell & McCaffrey 2002
+    and Imbens & Kolesar 2016 for few clusters and unequal ones.
     """
     kept, codes, n_clusters = _kept(values, clusters)
     if undefined := _too_few(kept, n_clusters):
         return undefined
-    mean, se = float(kept.mean()), _clustered_se(kept, codes, n_clusters)
+    mean, (se, df) = float(kept.mean()), _clustered_se(kept, codes, n_clusters)
     how = f"t over {n_clusters} clusters" if n_clusters < kept.size else "t over items"
-    interval = t_interval(mean, se, n_clusters - 1, level=level)
+    interval = t_interval(mean, se, df, level=level)
     return replace(interval, n=kept.size, n_clusters=n_clusters, how=how)
 
 
@@ -74,7 +77,7 @@ def share_interval(values: Floats, clusters: Ints | None = None, *, level: float
     kept, codes, n_clusters = _kept(values, clusters)
     if undefined := _too_few(kept, n_clusters):
         return undefined
-    share, se = float(kept.mean()), _clustered_se(kept, codes, n_clusters)
+    share, (se, df) = float(kept.mean()), _clustered_se(kept, codes, n_clusters)
     if kept.min() == kept.max() or se < 1e-12:
         low, high = wilson(share, n_clusters, normal(level))
         how, se = "Wilson, all alike", nan
@@ -82,7 +85,7 @@ def share_interval(values: Floats, clusters: Ints | None = None, *, level: float
         low, high = wilson(share, n_clusters, normal(level))
         how = "Wilson"
     else:
-        low, high = wilson(share, share * (1 - share) / se**2, student_t(level, n_clusters - 1))
+        low, high = wilson(share, share * (1 - share) / se**2, student_t(level, df))
         how = f"Wilson over {n_clusters} clusters"
     return Interval(value=share, low=low, high=high, se=se, n=kept.size, n_clusters=n_clusters, how=how)
 
@@ -90,7 +93,17 @@ def share_interval(values: Floats, clusters: Ints | None = None, *, level: float
 def t_interval(value: float, se: float, df: float, *, level: float = 0.95) -> Interval:
     """The plain `value +- t * se`; counts and method are the caller's to add."""
     half = student_t(level, df) * se
-    return Interval(value=value, low=value - half, high=value + half, se=se)
+    return Interval(value=value, low=value - half, high=value + half, se=se, df=df)
+
+
+def t_test(found: Interval, null: float = 0.0) -> float:
+    """Two-sided p-value that belongs to a t interval: below 0.05 where its 95 % limits exclude `null`.
+
+    NaN for an interval without limits or degrees of freedom.
+    """
+    if not found.se > 0:
+        return nan if isnan(found.se) else float(found.value == null)
+    return float(2 * stdtr(found.df, -abs(found.value - null) / found.se))
 
 
 def wilson(share: float, n: float, quantile: float) -> tuple[float, float]:
@@ -129,6 +142,11 @@ def _too_few(values: Floats, n_clusters: int) -> Interval | None:
     return None
 
 
-def _clustered_se(values: Floats, codes: Ints, n_clusters: int) -> float:
+def _clustered_se(values: Floats, codes: Ints, n_clusters: int) -> tuple[float, float]:
+    """Standard error of the mean and its degrees of freedom."""
     sums = np.bincount(codes, values - values.mean(), n_clusters)
-    return float(sqrt(n_clusters / (n_clusters - 1) * (sums**2).sum()) / values.size)
+    sizes = np.bincount(codes, minlength=n_clusters)
+    share = sizes / values.size
+    off = values.size * share**2 / (1 - share)
+    df = values.size**2 / float((sizes**2).sum() + off.sum() ** 2 - (off**2).sum())
+    return float(sqrt((sums**2 / (1 - share)).sum()) / values.size), df

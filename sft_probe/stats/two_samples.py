@@ -38,7 +38,7 @@ def difference_interval(
     value, n, groups = one.value - two.value, one.n + two.n, one.n_clusters + two.n_clusters
     if why := one.why or two.why:
         return Interval(value=value, n=n, n_clusters=groups, why=why)
-    parts, df = np.array([one.se, two.se]) ** 2, np.array([one.n_clusters, two.n_clusters]) - 1
+    parts, df = np.array([one.se, two.se]) ** 2, np.array([one.df, two.df])
     se, spread = float(np.sqrt(parts.sum())), float((parts**2 / df).sum())
     freedom = float(parts.sum()) ** 2 / spread if spread > 0 else float(df.sum())
     how = f"Welch over {one.n_clusters} and {two.n_clusters} clusters"

@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
-from sft_probe.stats.contrasts import adjust, change_interval, detectable_effect, mcnemar, paired_interval
+from sft_probe.stats.contrasts import (
+    change_equivalence,
+    change_interval,
+    change_test,
+    equivalence,
+    mcnemar,
+    paired_interval,
+)
+from sft_probe.stats.intervals import Interval
 
 COUNTS = st.integers(0, 60)
 
@@ -101,15 +109,44 @@ def test_mid_p_of_a_known_case() -> None:
     assert mcnemar(0, 0) == (1, 1)
 
 
-def test_adjusting_a_family() -> None:
-    np.testing.assert_allclose(adjust(np.array([0.01, nan, 0.04, 0.03])), [0.03, nan, 0.04, 0.04])
-    np.testing.assert_array_equal(adjust(np.array([nan])), [nan])
-    assert adjust(np.array([])).size == 0
+@given(COUNTS, COUNTS, st.integers(2, 80))
+def test_the_test_and_the_interval_agree(gained: int, lost: int, kept: int) -> None:
+    after, before = answers(gained, lost, kept, 0)
+    found, p = change_interval(after, before), change_test(after, before)
+    if abs(p - 0.05) > 1e-6:
+        assert (p < 0.05) == (found.low > 0 or found.high < 0)
+    if gained + lost:
+        assert p == pytest.approx(2 * stats.norm.sf(abs(gained - lost) / sqrt(gained + lost)))
 
 
-@pytest.mark.parametrize(("n", "points"), [(200, 6.3), (500, 4.0), (1000, 2.8), (2000, 2.0)])
-def test_detectable_change_at_ten_per_cent_churn(n: int, points: float) -> None:
-    assert 100 * detectable_effect(sqrt(0.1 / n)) == pytest.approx(points, abs=0.05)
+@given(COUNTS, COUNTS, st.integers(2, 400), st.sampled_from([0.02, 0.05, 0.2]))
+def test_equivalence_is_the_ninety_per_cent_interval_within_the_margin(
+    gained: int, lost: int, kept: int, margin: float
+) -> None:
+    after, before = answers(gained, lost, kept, 0)
+    found, tests = change_interval(after, before, level=0.9), change_equivalence(after, before, margin=margin)
+    if abs(tests.no_loss - 0.05) > 1e-6:
+        assert (tests.no_loss < 0.05) == (found.low > -margin)
+    if abs(tests.p - 0.05) > 1e-6:
+        assert (tests.p < 0.05) == (found.low > -margin and found.high < margin)
+
+
+def test_no_flips_show_equivalence_only_with_enough_items() -> None:
+    few, many = (change_equivalence(*answers(0, 0, n, 0), margin=0.02) for n in (100, 300))
+    assert few.p > 0.05 > many.p
+    assert isnan(change_equivalence(np.ones(1), np.ones(1), margin=0.02).p)
+
+
+def test_equivalence_of_means_is_two_one_sided_t_tests() -> None:
+    after, before = np.random.default_rng(0).normal(size=(2, 30))
+    tests = equivalence(paired_interval(after, before), margin=0.5)
+    assert tests.no_loss == pytest.approx(
+        stats.ttest_1samp(after - before, -0.5, alternative="greater").pvalue
+    )
+    assert tests.no_gain == pytest.approx(stats.ttest_1samp(after - before, 0.5, alternative="less").pvalue)
+    assert equivalence(paired_interval(after, after), margin=0.1) == (0, 0)
+    assert equivalence(paired_interval(after + 1, after), margin=0.1).p == 1
+    assert isnan(equivalence(Interval(value=0.0), margin=0.1).p)
 
 
 @pytest.mark.parametrize(("gain", "loss"), [(0.03, 0.08), (0.1, 0.1), (0.01, 0.03)])

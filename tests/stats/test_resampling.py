@@ -11,8 +11,10 @@ from sft_probe.stats.resampling import (
     Scale,
     balanced_groups,
     bootstrap_interval,
+    hierarchical_interval,
     jackknife_interval,
 )
+from sft_probe.stats.seeds import over_seeds_and_items
 
 
 def test_jackknife_of_a_mean_is_the_t_interval() -> None:
@@ -80,3 +82,19 @@ def test_jackknife_of_cka_covers_the_population_value() -> None:
         interval = jackknife_interval(found.value, found.without, scale=FISHER)
         covered += interval.low <= truth <= interval.high
     assert 0.91 < covered / 300 < 0.99
+
+
+def test_hierarchical_bootstrap_of_a_mean_agrees_with_the_formula() -> None:
+    rng = np.random.default_rng(4)
+    scores = 0.3 * rng.normal(size=(4, 1)) + rng.normal(size=(1, 50)) + rng.normal(size=(4, 50))
+    table, clusters = np.repeat(scores, 3, axis=1), np.repeat(np.arange(50), 3)
+    found = hierarchical_interval(np.mean, table, rng, clusters, resamples=2000)
+    formula = over_seeds_and_items(table, clusters)
+    assert found.value == pytest.approx(formula.value)
+    assert found.high - found.low == pytest.approx(formula.high - formula.low, rel=0.1)
+
+
+def test_hierarchical_bootstrap_needs_seeds_and_clusters() -> None:
+    rng = np.random.default_rng(0)
+    assert hierarchical_interval(np.mean, np.ones((1, 5)), rng).why == "one seed"
+    assert hierarchical_interval(np.mean, np.ones((3, 5)), rng, np.zeros(5, int)).why == "one cluster"
