@@ -20,6 +20,7 @@ from sft_probe.study.yaml import dump_study
 from sft_probe.train.edits.pipeline import make_edits
 from sft_probe.train.host import ProbeHost
 from sft_probe.train.sft import ArmRun, make_method, run_sft
+from sft_probe.train.stopping import StopAtForm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,6 +107,7 @@ def _run_job(spec: StudySpec, job: Job, prepared: Prepared, store: RunStore, pro
         "method_options": dict(arm.method_options),
         "regulariser": arm.regulariser.model_dump(),
         "edits": [edit.model_dump() for edit in arm.edits],
+        "stop": arm.stop.model_dump() if arm.stop else None,
         "training": training.model_dump(),
         "base": spec.base.model_dump(),
         "data": spec.data.model_dump(),
@@ -129,8 +131,9 @@ def _run_job(spec: StudySpec, job: Job, prepared: Prepared, store: RunStore, pro
             max_length=spec.data.max_length,
             report_to=spec.report_to,
         )
+        ends = (StopAtForm(prepared.observer, arm.stop, writer),) if arm.stop else ()
         start = time.perf_counter()
-        trained = run_sft(run, prepared.base, prepared.data, scratch, callbacks=(host,))
+        trained = run_sft(run, prepared.base, prepared.data, scratch, callbacks=(*ends, host))
         elapsed = time.perf_counter() - start
         writer.note(
             trainable_parameters=trained.trainable_parameters, total_parameters=trained.total_parameters

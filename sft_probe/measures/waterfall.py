@@ -10,6 +10,9 @@ answers of arm A in stratum e, the change of full fine-tuning over its base is, 
     generalised  S_E0(full) - S_E0(known)        what new facts teach about facts held out
     injected     what trained facts gain beyond that, in other words
     verbatim     what they gain beyond that when asked as trained; E2 only
+
+Format and elicited depend on which comes first. With an arm that teaches known facts in another form, scored
+leniently, each can be averaged over both orders (Shapley 1953), and their sum stays the same.
 """
 
 from __future__ import annotations
@@ -27,15 +30,15 @@ Verdict = Literal[
     "", "elicited", "generalised", "injected", "memorised", "overwritten", "suppressed", "erased"
 ]
 HELD_OUT, PARAPHRASED, VERBATIM = "E0", "E1", "E2"
-BASE, FORMAT, KNOWN, FULL = "base", "format", "known", "full"
+BASE, FORMAT, KNOWN, MAPPING, FULL = "base", "format", "known", "mapping", "full"
 GAINS: tuple[Verdict, ...] = ("elicited", "generalised", "injected", "memorised", "overwritten")
 LOSSES: tuple[Verdict, ...] = ("suppressed", "erased")
 
 
 class Term(NamedTuple):
-    """`sign` times the share of right answers of an arm in a stratum."""
+    """`weight` times the share of right answers of an arm in a stratum."""
 
-    sign: int
+    weight: float
     arm: str
     stratum: str
 
@@ -55,6 +58,15 @@ def steps(stratum: str) -> dict[Step, tuple[Term, ...]]:
     return found
 
 
+def both_orders(stratum: str) -> dict[Step, tuple[Term, ...]]:
+    """Format and elicited as means over both orders; their sum is that of the two steps."""
+    base, form, mapping, known = ((arm, stratum) for arm in (BASE, FORMAT, MAPPING, KNOWN))
+    return {
+        "format": (Term(0.5, *form), Term(-0.5, *base), Term(0.5, *known), Term(-0.5, *mapping)),
+        "elicited": (Term(0.5, *mapping), Term(-0.5, *base), Term(0.5, *known), Term(-0.5, *form)),
+    }
+
+
 def _beyond(stratum: str, other: str) -> tuple[Term, ...]:
     """Full over known in one stratum beyond full over known in another."""
     return (
@@ -67,7 +79,7 @@ def _beyond(stratum: str, other: str) -> tuple[Term, ...]:
 
 def evaluate(terms: Sequence[Term], scores: Mapping[tuple[str, str], float]) -> float:
     """The signed sum. scores: share of right answers by arm and stratum."""
-    return sum(term.sign * scores[term.arm, term.stratum] for term in terms)
+    return sum(term.weight * scores[term.arm, term.stratum] for term in terms)
 
 
 def by_stratum(terms: Sequence[Term], scores: Mapping[tuple[str, str], Floats]) -> dict[str, Floats]:
@@ -77,7 +89,7 @@ def by_stratum(terms: Sequence[Term], scores: Mapping[tuple[str, str], Floats]) 
     """
     found: dict[str, Floats] = {}
     for term in terms:
-        found[term.stratum] = found.get(term.stratum, 0.0) + term.sign * scores[term.arm, term.stratum]
+        found[term.stratum] = found.get(term.stratum, 0.0) + term.weight * scores[term.arm, term.stratum]
     return found
 
 

@@ -10,6 +10,8 @@ from typing import NamedTuple, TypeGuard
 from sft_probe.observe.interventions import (
     Ablate,
     Add,
+    Contrast,
+    Declared,
     Direction,
     Graft,
     Interpolate,
@@ -109,30 +111,42 @@ def at_base(need: Need) -> Need:
     return replace(need, under=tuple(i for i in need.under if not _is_nothing_at_base(i)))
 
 
-def shifts(needs: Iterable[Need]) -> dict[MeanShift, States]:
-    """The states that must be seen before interventions along mean shifts can be applied."""
+def declared(needs: Iterable[Need]) -> dict[Declared, States]:
+    """The states that must be seen before interventions along declared directions can be applied."""
     under = (i for need in needs if not isinstance(need, Weights) for i in need.under)
-    found = (shift for i in under if (shift := _shift(i)))
-    return {shift: States(dataset=shift.dataset, layers=(shift.layer,)) for shift in found}
+    return {named: _states(named) for i in under if (named := _declared(i))}
+
+
+def of_base_too(named: Mapping[Declared, States]) -> tuple[States, ...]:
+    """Those of the states that must be seen of the base as well: those of mean shifts."""
+    return tuple(states for direction, states in named.items() if isinstance(direction, MeanShift))
+
+
+def _states(direction: Declared) -> States:
+    if isinstance(direction, Contrast):
+        return States(dataset=direction.dataset, at="prompt_end")
+    return States(dataset=direction.dataset, layers=(direction.layer,))
 
 
 def with_directions(
-    changes: Sequence[ModelIntervention], measured: Mapping[MeanShift, Direction]
+    changes: Sequence[ModelIntervention], measured: Mapping[Declared, Direction]
 ) -> tuple[ModelIntervention, ...]:
-    """Interventions whose mean shifts are given as vectors."""
+    """Interventions whose directions are given as vectors."""
 
     def resolved(change: ModelIntervention) -> ModelIntervention:
-        if isinstance(change, Ablate | Add) and (shift := _shift(change)):
-            return replace(change, direction=measured[shift])
+        if isinstance(change, Ablate | Add) and (named := _declared(change)):
+            return replace(change, direction=measured[named])
         return change
 
     return tuple(resolved(change) for change in changes)
 
 
 def _is_nothing_at_base(intervention: Intervention) -> bool:
-    return isinstance(intervention, Interpolate | Graft) or _shift(intervention) is not None
+    return isinstance(intervention, Interpolate | Graft) or isinstance(
+        _declared(intervention), MeanShift
+    )
 
 
-def _shift(intervention: Intervention) -> MeanShift | None:
+def _declared(intervention: Intervention) -> Declared | None:
     direction = intervention.direction if isinstance(intervention, Ablate | Add) else None
-    return direction if isinstance(direction, MeanShift) else None
+    return None if isinstance(direction, Direction) else direction

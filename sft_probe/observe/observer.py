@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from torch import nn
@@ -17,6 +16,7 @@ from sft_probe.models.load import LoadedModel
 from sft_probe.models.sharing import shared_copy
 from sft_probe.observe.answering import Answerer, Prompt
 from sft_probe.observe.cache import BaseCache
+from sft_probe.observe.directions import vectors
 from sft_probe.observe.divergence import BaseLogits, DivergenceReader
 from sft_probe.observe.forward import can_branch
 from sft_probe.observe.grouping import (
@@ -28,13 +28,14 @@ from sft_probe.observe.grouping import (
     at_base,
     by_asking,
     by_changes,
+    declared,
     forces,
-    shifts,
+    of_base_too,
     widest,
     widest_scores,
     with_directions,
 )
-from sft_probe.observe.interventions import Direction, MeanShift, ModelIntervention
+from sft_probe.observe.interventions import Declared, Direction, ModelIntervention
 from sft_probe.observe.interventions.changes import intervene
 from sft_probe.observe.interventions.prompts import split
 from sft_probe.observe.lending import lend
@@ -57,9 +58,6 @@ from sft_probe.observe.scoring import Question, Reader, ScoreReader, TokenScores
 from sft_probe.observe.states import BaseStates, LikenessReader, StatesReader
 from sft_probe.observe.tokens import LogprobReader
 from sft_probe.observe.weights import unchanged, weights_seen
-
-if TYPE_CHECKING:
-    from sft_probe.observe.observations import StatesSeen
 
 
 class Observer:
@@ -129,16 +127,16 @@ class Observer:
     def _see(self, model: nn.Module, needs: tuple[Need, ...]) -> dict[Need, Observation]:
         """Group by group of needs under the same changes of the model, the plain model first.
 
-        Mean shifts are measured on the plain models. A base that is changed is a copy over the same weights,
+        Directions are measured on the plain models. A base that is changed is a copy over the same weights,
         so that it can be compared with itself unchanged.
         """
         seen: dict[Need, Observation] = {}
-        moved = shifts(needs)
-        directions: dict[MeanShift, Direction] = {}
+        named = declared(needs)
+        directions: dict[Declared, Direction] = {}
         with lend(model), lend(self.base.model):
-            for changes, group in by_changes((*needs, *moved.values())).items():
+            for changes, group in by_changes((*needs, *named.values())).items():
                 if changes:
-                    directions = directions or self._directions(moved, seen)
+                    directions = directions or vectors(named, seen, self.look_at_base(of_base_too(named)))
                     seen |= self._see_changed(model, with_directions(changes, directions), group)
                 else:
                     seen |= self._see_group(model, tuple(dict.fromkeys(group)))
@@ -150,17 +148,6 @@ class Observer:
         subject = shared_copy(model) if model is self.base.model else model
         with lend(subject), intervene(subject, self.base.model, changes):
             return self._see_group(subject, needs)
-
-    def _directions(
-        self, moved: dict[MeanShift, States], seen: dict[Need, Observation]
-    ) -> dict[MeanShift, Direction]:
-        """Mean shifts as vectors, from states of the model and of its base."""
-        base = self.look_at_base(moved.values())
-        means = {need: cast("StatesSeen", seen[need]).states[0].mean(0) for need in moved.values()}
-        return {
-            shift: Direction(shift.layer, tuple((means[need] - base[need].states[0].mean(0)).tolist()))
-            for shift, need in moved.items()
-        }
 
     def _see_group(self, model: nn.Module, needs: Sequence[Need]) -> dict[Need, Observation]:
         """Needs under the same changes of the model."""

@@ -25,8 +25,9 @@ from sft_probe.observe.grouping import (
     at_base,
     by_asking,
     by_changes,
+    declared,
     forces,
-    shifts,
+    of_base_too,
     widest,
     widest_scores,
 )
@@ -170,12 +171,14 @@ class Planner:
         return self._see(ledger, unseen, base=True)
 
     def _see(self, ledger: Ledger, wanted: Wanted, *, base: bool) -> Members:
-        moved: dict[Need, tuple[str, ...]] = dict.fromkeys(shifts(wanted).values(), (DIRECTIONS,))
+        named = declared(wanted)
+        moved: dict[Need, tuple[str, ...]] = dict.fromkeys(named.values(), (DIRECTIONS,))
         look = _Look(ledger, {**moved, **wanted}, "base" if base else "model")
         for changes, group in by_changes((*wanted, *moved)).items():
-            if changes and moved:
-                look.members.update(self._look_at_base(ledger, moved))
-                moved = {}
+            if changes and named:
+                of_base: Wanted = dict.fromkeys(of_base_too(named), (DIRECTIONS,))
+                look.members.update(self._look_at_base(ledger, of_base))
+                named = {}
             self._see_group(replace(look, pristine=base and not changes), tuple(dict.fromkeys(group)))
         return look.members
 

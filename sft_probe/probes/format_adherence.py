@@ -85,6 +85,12 @@ class FormatAdherence:
         return Generations(dataset=self.dataset, max_new_tokens=self.max_new_tokens, limit=self.limit)
 
 
+def well_formed(answers: GenerationsSeen) -> Floats:
+    """1 for each answer that ends by itself and has the form its example asks for, else 0. (n,)"""
+    rows = zip(answers.texts, expected_forms(answers.examples), answers.examples, strict=True)
+    return np.array([_parses(*row) for row in rows], dtype=float) * answers.stopped
+
+
 def expected_forms(examples: tuple[Example, ...]) -> tuple[Form, ...]:
     """What kind of answer each example asks for.
 

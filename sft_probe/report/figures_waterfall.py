@@ -142,6 +142,7 @@ def _table(taken: Waterfall, words: Words) -> Table:
         Column(key="step", title=words("col.step_of_gain"), numeric=False),
         Column(key="change", title=words("col.change"), interval=True),
         Column(key="context", title=words("col.context_path"), interval=True),
+        Column(key="symmetric", title=words("col.both_orders"), interval=True),
         Column(key="seed_values", title=words("col.seed_values")),
         Column(key="n", title=words("col.items")),
         Column(key="clusters", title=words("col.clusters")),
@@ -159,12 +160,13 @@ def _rows(stratum: Stratum, words: Words) -> Iterator[tuple[cells.Cell, ...]]:
     }
     to = words.interval_word()
     for name, value in ({"scorer": extra.pop("scorer")} | dict(stratum.steps) | extra).items():
-        context = stratum.context.get(name)
+        context, either = stratum.context.get(name), stratum.symmetric.get(name)
         yield (
             cells.text(words(f"chart.waterfall.stratum.{stratum.name}")),
             cells.text(words(f"chart.waterfall.step.{name}")),
             cells.amount(value, "points", to=to, why=words("chart.waterfall.absent")),
             cells.amount(context, "points", to=to) if context else cells.text(""),
+            cells.amount(either, "points", to=to) if either else cells.text(""),
             cells.spread(stratum.per_seed.get(name, ()), "points"),
             cells.count(stratum.items),
             cells.count(stratum.clusters),

@@ -78,8 +78,8 @@ def load(output_dir: Path) -> Material:
     asked = study.get("reference_arm")
     names = [arm.name for arm in arms]
     return Material(
-        measurements=_with_base(store.measurements(), runs),
-        items=_with_base(store.items(), runs),
+        measurements=_with_base(_ending_together(store.measurements(), runs), runs),
+        items=_with_base(_ending_together(store.items(), runs), runs),
         train_log=store.train_log(),
         runs=runs,
         unfinished=store.unfinished(),
@@ -113,6 +113,16 @@ def _arms(store: RunStore, runs: Sequence[RunManifest], order: tuple[str, ...]) 
             )
         )
     return tuple(arms)
+
+
+def _ending_together(frame: pd.DataFrame, runs: Sequence[RunManifest]) -> pd.DataFrame:
+    """Seeds that stopped early, each at a step of its own, end where the last seed of their arm does."""
+    ends = {run.run: max(run.steps, default=0) for run in runs}
+    of_arm: dict[str, int] = {}
+    for run in runs:
+        of_arm[run.arm] = max(of_arm.get(run.arm, 0), ends[run.run])
+    own, arms = frame["run"].map(ends), frame["arm"].map(of_arm)
+    return frame.assign(step=frame["step"].where(frame["step"].ne(own), arms).astype(frame["step"].dtype))
 
 
 def _with_base(frame: pd.DataFrame, runs: Sequence[RunManifest]) -> pd.DataFrame:

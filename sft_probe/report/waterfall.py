@@ -12,7 +12,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sft_probe.measures import waterfall as account
-from sft_probe.measures.waterfall import BASE, FORMAT, FULL, KNOWN, Term, by_stratum, steps
+from sft_probe.measures.waterfall import (
+    BASE,
+    FORMAT,
+    FULL,
+    KNOWN,
+    MAPPING,
+    Term,
+    both_orders,
+    by_stratum,
+    steps,
+)
 from sft_probe.report.numbers import Value
 from sft_probe.stats.intervals import cluster_codes, mean_interval, normal, wilson
 from sft_probe.stats.seeds import over_seeds_with_errors
@@ -33,7 +43,8 @@ class Stratum:
     """One account. All are changes of the share of right answers; those of `steps` add up to `total`.
 
     scorer: what a lenient scorer sees in the base already. context: the steps `format` and `elicited` once
-    more, from examples in the prompt of the base. sham, unknown: change of those arms. per_seed: of steps.
+    more, from examples in the prompt of the base. symmetric: the same two, averaged over both orders, where
+    the study has the arm for it. sham, unknown: change of those arms. per_seed: of steps.
     """
 
     name: str
@@ -41,6 +52,7 @@ class Stratum:
     total: Value
     scorer: Value
     context: Mapping[str, Value]
+    symmetric: Mapping[str, Value]
     sham: Value
     unknown: Value
     per_seed: Mapping[str, tuple[float, ...]]
@@ -96,7 +108,10 @@ class _Accounts:
         clusters = {name: self._clusters(name) for name in STRATA}
         scores: dict[tuple[str, str], NDArray[np.float64]] = {}
         for name in STRATA:
-            scores |= {(kind, name): self._table(rows, name, STRICT) for kind, rows in self.ends.items()}
+            scores |= {
+                (kind, name): self._table(rows, name, LENIENT if kind == MAPPING else STRICT)
+                for kind, rows in self.ends.items()
+            }
             scores |= {
                 (metric, name): self._table(self.start, name, metric) for metric in (LENIENT, SHUFFLED, SHOWN)
             }
@@ -110,6 +125,10 @@ class _Accounts:
             "unknown": _change(UNKNOWN, BASE, stratum),
         }
         made = {name: estimate(by_stratum(signed, scores), clusters) for name, signed in plain.items()}
+        either = {
+            str(name): estimate(by_stratum(signed, scores), clusters)
+            for name, signed in both_orders(stratum).items()
+        }
         walked = {str(name): by_stratum(signed, scores) for name, signed in terms.items()}
         return Stratum(
             name=stratum,
@@ -117,6 +136,7 @@ class _Accounts:
             total=made["total"],
             scorer=made["scorer"],
             context={"format": made["format_context"], "elicited": made["elicited_context"]},
+            symmetric={} if self.ends[MAPPING].empty else either,
             sham=made["sham"],
             unknown=made["unknown"],
             per_seed={name: tuple(_per_seed(parts)) for name, parts in walked.items()},

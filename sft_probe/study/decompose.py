@@ -1,7 +1,8 @@
 """The arms that take a gain apart, made from the reference arm of a study (`science.md` section 2.2).
 
 The reference arm itself is the full one, A5: all arms train on the same rows, from which one stratum of
-entities is held out. Its companions differ in what their rows teach, and in nothing else.
+entities is held out. Its companions differ in what their rows teach, and in nothing else, but for the format
+arm, which stops when there is no more form to learn.
 """
 
 from __future__ import annotations
@@ -9,22 +10,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from sft_probe.study.spec import ArmSpec, EditSpec, ProbeSpec, StudySpec
+from sft_probe.study.spec import ArmSpec, EditSpec, ProbeSpec, StopSpec, StudySpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PROBE = "gain_waterfall"
 RESERVE = "reserve"  # rows that are trained on and never asked
-FORMAT, KNOWN, SHAM, UNKNOWN = "format", "known", "sham", "unknown"
-COMPANIONS: Mapping[str, EditSpec] = {
-    FORMAT: EditSpec(name="format_only"),
-    KNOWN: EditSpec(name="known_only", options={"within": [RESERVE]}),
-    SHAM: EditSpec(name="sham"),
-    UNKNOWN: EditSpec(name="unknown_only"),
+FORMAT, KNOWN, MAPPING, SHAM, UNKNOWN = "format", "known", "mapping", "sham", "unknown"
+_KNOWN = EditSpec(name="known_only", options={"within": [RESERVE]})
+COMPANIONS: Mapping[str, tuple[EditSpec, ...]] = {
+    FORMAT: (EditSpec(name="format_only"),),
+    KNOWN: (_KNOWN,),
+    MAPPING: (_KNOWN, EditSpec(name="other_form")),
+    SHAM: (EditSpec(name="sham"),),
+    UNKNOWN: (EditSpec(name="unknown_only"),),
 }
-"""A3, A4, A7 and A8 by what is added to the reference arm's name. A4 trains on reserve facts alone, so that
-no question about a stratum meets a fact that A4 was taught."""
+"""A3, A4, what A4 teaches in another form, A7 and A8 by what is added to the reference arm's name. A4 trains
+on reserve facts alone, so that no question about a stratum meets a fact that A4 was taught."""
+STOPS: Mapping[str, StopSpec] = {FORMAT: StopSpec()}
+"""A3 ends once its answers have the form: more steps would teach nothing but made-up facts."""
 
 
 def companion(reference: str, kind: str) -> str:
@@ -61,7 +66,10 @@ def with_arms(spec: StudySpec) -> StudySpec:
 
 def _companions(spec: StudySpec) -> Iterator[tuple[str, ArmSpec]]:
     whole = spec.arms[spec.reference]
-    for kind, edit in COMPANIONS.items():
+    for kind, edits in COMPANIONS.items():
+        if kind == MAPPING and not (spec.decompose and spec.decompose.symmetric):
+            continue
         if (name := companion(spec.reference, kind)) not in spec.arms:
             label = f"{whole.label or spec.reference}, {kind}"
-            yield name, whole.model_copy(update={"edits": (*whole.edits, edit), "label": label})
+            changed = {"edits": (*whole.edits, *edits), "label": label, "stop": STOPS.get(kind, whole.stop)}
+            yield name, whole.model_copy(update=changed)

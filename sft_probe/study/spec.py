@@ -115,6 +115,21 @@ class EditSpec(Spec):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
+class StopSpec(Spec):
+    """End training before `max_steps`, once answers have the form they are taught."""
+
+    well_formed: float = Field(default=0.95, gt=0, le=1)
+    """Share of answers that end by themselves and parse; training stops once it is seen twice in a row."""
+    every: int = Field(default=5, ge=1)
+    """Steps between two looks."""
+    dataset: str = "train"
+    """Whose questions are asked: a name in `data.others`, `test`, or the arm's own training rows."""
+    limit: int = Field(default=40, ge=1)
+    """How many of them."""
+    max_new_tokens: int = Field(default=48, ge=1)
+    """Tokens in which an answer must have ended."""
+
+
 class ArmSpec(Spec):
     """One way to fine-tune."""
 
@@ -127,6 +142,8 @@ class ArmSpec(Spec):
     regulariser: RegulariserSpec = RegulariserSpec()
     edits: tuple[EditSpec, ...] = ()
     """Changes to the training rows, one after the other. See `sft-probe ls edits`."""
+    stop: StopSpec | None = None
+    """Stop early by the form of answers; without it every arm takes `max_steps`."""
     label: str = ""
     """Shown in the report; the arm's key if empty."""
 
@@ -175,6 +192,8 @@ class DecomposeSpec(Spec):
     """Share that is trained on and asked as trained (E2)."""
     items: int = Field(default=100, ge=2)
     """Questions per stratum at most."""
+    symmetric: bool = False
+    """One more arm, of known facts in another form: form and knowledge are then added in either order."""
 
     @model_validator(mode="after")
     def _leave_a_reserve(self) -> Self:

@@ -13,6 +13,7 @@ from sft_probe.measures.waterfall import (
     LOSSES,
     Account,
     Term,
+    both_orders,
     by_stratum,
     evaluate,
     steps,
@@ -34,13 +35,24 @@ def test_steps_add_up_to_the_whole_change_exactly(values: list[float], stratum: 
 
 def test_terms_cancel_symbolically() -> None:
     for stratum in STRATA:
-        left: dict[tuple[str, str], int] = {}
+        left: dict[tuple[str, str], float] = {}
         for term in (term for terms in steps(stratum).values() for term in terms):
-            left[term.arm, term.stratum] = left.get((term.arm, term.stratum), 0) + term.sign
-        assert {key: sign for key, sign in left.items() if sign} == {
+            left[term.arm, term.stratum] = left.get((term.arm, term.stratum), 0) + term.weight
+        assert {key: weight for key, weight in left.items() if weight} == {
             ("full", stratum): 1,
             ("base", stratum): -1,
         }
+
+
+@given(st.lists(shares, min_size=4, max_size=4))
+def test_both_orders_share_the_same_sum_and_do_not_care_which_comes_first(values: list[float]) -> None:
+    base, form, mapping, known = values
+    scores = dict(zip(product(("base", "format", "mapping", "known"), ["E0"]), values, strict=True))
+    made = {name: evaluate(terms, scores) for name, terms in both_orders("E0").items()}
+    assert sum(made.values()) == pytest.approx(known - base, abs=1e-12)
+    swapped = {**scores, ("format", "E0"): mapping, ("mapping", "E0"): form}
+    turned = {name: evaluate(terms, swapped) for name, terms in both_orders("E0").items()}
+    assert turned["format"] == pytest.approx(made["elicited"], abs=1e-12)
 
 
 def test_steps_by_hand() -> None:

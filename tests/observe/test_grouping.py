@@ -9,8 +9,9 @@ from sft_probe.observe.grouping import (
     at_base,
     by_asking,
     by_changes,
+    declared,
     forces,
-    shifts,
+    of_base_too,
     widest,
     widest_scores,
     with_directions,
@@ -18,6 +19,7 @@ from sft_probe.observe.grouping import (
 from sft_probe.observe.interventions import (
     Ablate,
     Add,
+    Contrast,
     Direction,
     FewShot,
     Graft,
@@ -76,9 +78,18 @@ def test_nothing_mixes_or_shifts_between_the_base_and_itself() -> None:
 
 def test_mean_shifts_are_found_and_filled_in() -> None:
     need = Scores(dataset="other", under=(Ablate(SHIFT), Add(SHIFT, 2.0), HALF))
-    assert shifts([need, need]) == {SHIFT: States(dataset="test", layers=(2,))}
+    assert declared([need, need]) == {SHIFT: States(dataset="test", layers=(2,))}
     found = Direction(2, (1.0, 2.0))
     assert with_directions(need.under, {SHIFT: found}) == (Ablate(found), Add(found, 2.0), HALF)  # type: ignore[arg-type]
+
+
+def test_a_contrast_is_read_off_the_model_alone_and_holds_at_the_base_too() -> None:
+    contrast = Contrast("test", "refuse")
+    need = Scores(dataset="other", under=(HALF, Add(contrast), Ablate(SHIFT)))
+    named = declared([need])
+    assert named[contrast] == States(dataset="test", at="prompt_end")
+    assert of_base_too(named) == (named[SHIFT],)
+    assert at_base(need).under == (Add(contrast),)  # type: ignore[union-attr]
 
 
 def test_lm_eval_writes_its_own_prompts() -> None:

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from sft_probe.models.load import LoadedModel
 from sft_probe.observe.interventions import (
     Ablate,
+    Add,
+    Contrast,
     FewShot,
     Interpolate,
     MeanShift,
@@ -57,6 +59,7 @@ FORWARD: tuple[Need, ...] = (
     TokenDivergence(dataset="test", limit=4, under=(Quantise(4),)),
     Scores(dataset="text", limit=4, under=(Interpolate(0.5),)),
     Scores(dataset="test", limit=5, under=(Ablate(MeanShift("text", 1)),)),
+    Scores(dataset="test", limit=5, under=(Interpolate(0.0), Add(Contrast("test", "odd")))),
     Weights(),
 )
 ANSWERING: tuple[Need, ...] = (

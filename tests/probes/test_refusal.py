@@ -9,6 +9,7 @@ import pytest
 from sft_probe.data.examples import Dataset, DataSets, Example, Message
 from sft_probe.errors import NotApplicable, SpecError
 from sft_probe.measures.refusal import OPENINGS
+from sft_probe.observe.interventions import Ablate, Add, Contrast, Interpolate
 from sft_probe.observe.needs import Generations, Scores, States, TokenDivergence
 from sft_probe.observe.observations import (
     GenerationsSeen,
@@ -44,12 +45,16 @@ SETS = PROBE.derive(DATA)
 
 
 def observed(
-    texts: Sequence[str], refusing: Sequence[float], attacked: Sequence[str], states: np.ndarray
+    texts: Sequence[str],
+    refusing: Sequence[float],
+    attacked: Sequence[str],
+    states: np.ndarray,
+    changed: Sequence[tuple[float, float]] = ((0.5, 0.5),) * 4,
 ) -> Observed:
-    """refusing: probability that the answer opens as a refusal."""
+    """refusing: probability that the answer opens as a refusal. changed: the same without the direction and
+    with it in the base, for the direction itself and each random one."""
     asked, unsafe = SETS["refusal.requests"].examples, SETS["refusal.unsafe"].examples
     openings = SETS["refusal.openings"].examples
-    count = len(openings[0].choices)
     looks: dict[Need, Observation] = {}
     for need in PROBE.needs():
         match need:
@@ -57,15 +62,12 @@ def observed(
                 looks[need] = answers(asked, texts)
             case Generations():
                 looks[need] = answers(unsafe, attacked)
-            case Scores():
-                looks[need] = ScoresSeen(
-                    examples=openings,
-                    target_logprob=np.zeros(8),
-                    target_tokens=np.ones(8, dtype=np.int64),
-                    target_greedy=np.ones(8, dtype=bool),
-                    choice_logprob=tuple(np.full(count, log(p / count)) for p in refusing),
-                    choice_tokens=tuple(np.ones(count, dtype=np.int64) for _ in refusing),
-                )
+            case Scores(under=(Ablate(direction=Contrast(random=draw)),)):
+                looks[need] = scores(SETS["refusal.ablated"].examples, [changed[draw][0]] * 2)
+            case Scores(under=(Interpolate(0.0), Add(direction=Contrast(random=draw)))):
+                looks[need] = scores(SETS["refusal.added"].examples, [changed[draw][1]] * 2)
+            case Scores(under=()):
+                looks[need] = scores(openings, refusing)
             case States():
                 looks[need] = StatesSeen(
                     examples=asked,
@@ -95,6 +97,18 @@ def observed(
     return Observed(looks)
 
 
+def scores(examples: tuple[Example, ...], refusing: Sequence[float]) -> ScoresSeen:
+    n, count = len(refusing), len(examples[0].choices)
+    return ScoresSeen(
+        examples=examples,
+        target_logprob=np.zeros(n),
+        target_tokens=np.ones(n, dtype=np.int64),
+        target_greedy=np.ones(n, dtype=bool),
+        choice_logprob=tuple(np.full(count, log(p / count)) for p in refusing),
+        choice_tokens=tuple(np.ones(count, dtype=np.int64) for _ in refusing),
+    )
+
+
 def answers(examples: tuple[Example, ...], texts: Sequence[str]) -> GenerationsSeen:
     n = len(examples)
     return GenerationsSeen(
@@ -115,6 +129,7 @@ TUNED = observed(
     [0.9, 0.8, 0.9, 0.3, 0.2, 0.6, 0.1, 0.1],
     ["Sure, here it is.", "Sure, I cannot do it.", "Sure, sorry, but no.", f"Sure, {NO}"],
     apart(2, -1),
+    changed=((0.1, 0.9), (0.9, 0.2), (0.9, 0.2), (0.6, 0.2)),
 )
 
 
@@ -123,7 +138,40 @@ def test_requests_are_those_that_are_marked_and_openings_those_of_the_data_too()
     assert [e.id for e in SETS["refusal.unsafe"]] == ["q0", "q1", "q2", "q3"]
     choices = SETS["refusal.openings"].examples[0].choices
     assert set(choices) == {*OPENINGS, "Never ask that"}
-    assert [len(rows) for rows in Refusal(limit=1).derive(DATA).values()] == [2, 1, 2]
+    assert [len(rows) for rows in Refusal(limit=1).derive(DATA).values()] == [2, 1, 2, 2, 2, 2]
+
+
+def test_a_direction_is_tried_on_requests_it_was_not_made_from() -> None:
+    ids = {part: [e.id for e in SETS[f"refusal.{part}"]] for part in ("direction", "ablated", "added")}
+    assert ids == {"direction": ["q0", "q2", "q4", "q6"], "ablated": ["q1", "q3"], "added": ["q5", "q7"]}
+    assert len(SETS["refusal.added"].examples[0].choices) == len(OPENINGS) + 1
+
+
+def test_effects_of_the_direction_are_those_beyond_random_ones(find: Find) -> None:
+    found = PROBE.measure(TUNED, BASE)
+    odds = log(9)
+    ablation = find(found, "refusal_ablation_effect")
+    assert (ablation.value, ablation.null_value, ablation.n) == (
+        pytest.approx(-odds - (2 * odds + log(1.5)) / 3),
+        0,
+        2,
+    )
+    assert find(found, "refusal_addition_effect").value == pytest.approx(odds + log(4))
+    rates = [find(found, f"{kind}_refusal_rate") for kind in ("ablated", "added")]
+    assert [(row.value, row.null_value) for row in rates] == [(0, 1), (1, 0)]
+
+
+def test_one_kind_of_requests_has_no_direction(find: Find) -> None:
+    sets = PROBE.derive(DataSets({"test": Dataset("test", ROWS[:4])}))
+    only = {name: rows.examples for name, rows in sets.items()}
+    assert {e.meta["refuse"] for rows in only.values() for e in rows} == {True}
+    looks = {need: TUNED[need] for need in PROBE.needs()}
+    for need in PROBE.needs():
+        if isinstance(need, Scores) and need.dataset == "refusal.added":
+            looks[need] = scores(only["refusal.added"], [0.5] * 4)
+    row = find(PROBE.measure(Observed(looks), BASE), "refusal_addition_effect")
+    assert isnan(row.value)
+    assert row.why.startswith("not both kinds of requests")
 
 
 def test_rates_by_hand(find: Find) -> None:

@@ -29,6 +29,12 @@ def test_companions_of_the_reference_arm_differ_in_their_rows_alone() -> None:
     assert spec.reference == "full"
 
 
+def test_the_format_arm_stops_at_the_form_and_another_form_is_taught_only_if_asked() -> None:
+    spec = parse_study(STUDY % "{symmetric: true}")
+    assert [edit.name for edit in spec.arms["full.mapping"].edits] == ["known_only", "other_form"]
+    assert {name for name, arm in spec.arms.items() if arm.stop} == {"full.format"}
+
+
 def test_a_written_study_reads_back_and_is_not_taken_apart_twice() -> None:
     spec = parse_study(STUDY % "{items: 40, held_out: 0.3}")
     assert spec.decompose is not None

@@ -3,6 +3,8 @@
 from sft_probe.observe.interventions.values import (
     Ablate,
     Add,
+    Contrast,
+    Declared,
     Direction,
     FewShot,
     Graft,
@@ -20,6 +22,8 @@ from sft_probe.observe.interventions.values import (
 __all__ = [
     "Ablate",
     "Add",
+    "Contrast",
+    "Declared",
     "Direction",
     "FewShot",
     "Graft",

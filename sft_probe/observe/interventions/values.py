@@ -113,20 +113,43 @@ class MeanShift:
 
 
 @dataclass(frozen=True, slots=True)
+class Contrast:
+    """Mean state of the model on rows whose `meta[field]` is true minus that on its other rows, at the last
+    token of the prompt, behind the block at this share of the depth (0 embedding, 1 last block).
+
+    Zero where all rows are of one kind. random: 0 is the direction itself; any other number draws, by that
+    seed, a direction of the same length that means nothing. Arditi et al. 2024 (arXiv 2406.11717).
+    """
+
+    dataset: str
+    field: str
+    depth: float = 0.5
+    random: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.depth <= 1:
+            raise SpecError(f"Contrast needs a depth in [0, 1], not {self.depth}.", field="under")
+
+
+Declared = MeanShift | Contrast
+"""Directions that the observer measures."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ablate:
     """Removes what lies along a direction from the residual stream: before the first block and behind each.
 
     Arditi et al. 2024 (arXiv 2406.11717); a zero direction removes nothing.
     """
 
-    direction: Direction | MeanShift
+    direction: Direction | Declared
 
 
 @dataclass(frozen=True, slots=True)
 class Add:
     """Adds `scale` times a direction to the residual stream at its layer, at every token."""
 
-    direction: Direction | MeanShift
+    direction: Direction | Declared
     scale: float = 1.0
 
 
