@@ -66,7 +66,7 @@ def conflicts(rows: Sequence[Example], draw: Random) -> Iterator[Example]:
     for i, row in enumerate(rows):
         pair = [demand(rule, argument, draw) for rule, argument in CONFLICTS[i % len(CONFLICTS)]]
         for name, (system, user) in (("conflict", pair), ("conflict reversed", pair[::-1])):
-            said = with_word(_with_system(row, system.text), user.text)
+            said = opposed(row, system, user)
             names = " or ".join(sorted({wanted.rule for wanted in pair}))
             variant = _variant(said, name, row.target, _put(row, system), _put(row, user))
             yield replace(variant, stratum=names)
@@ -98,12 +98,21 @@ def _cells(row: Example, earlier: Example, followed: str, wanted: Demand) -> Ite
         ("plain", earlier, earlier.target),
     )
     for cell, before, answer in cells:
-        system = [message for message in row.messages if message.role == "system"]
-        past = [message for message in before.messages if message.role != "system"]
-        now = [message for message in row.messages if message.role != "system"]
-        messages = (*system, *past, Message("assistant", answer), *now)
         put = replace(_put(row, wanted), cell=cell)
-        yield replace(_variant(replace(row, messages=messages), cell, expected, put), stratum=wanted.rule)
+        yield replace(_variant(behind(row, before, answer), cell, expected, put), stratum=wanted.rule)
+
+
+def opposed(row: Example, system: Demand, user: Demand) -> Example:
+    """The question with one rule asked for by the system and another by the user."""
+    return with_word(_with_system(row, system.text), user.text)
+
+
+def behind(row: Example, before: Example, answer: str) -> Example:
+    """The question behind an earlier one and its answer; the system says what it says of the later one."""
+    system = [message for message in row.messages if message.role == "system"]
+    past = [message for message in before.messages if message.role != "system"]
+    now = [message for message in row.messages if message.role != "system"]
+    return replace(row, messages=(*system, *past, Message("assistant", answer), *now))
 
 
 def _put(row: Example, wanted: Demand, *, trained: bool = False) -> Put:

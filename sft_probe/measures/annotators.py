@@ -52,6 +52,26 @@ def chance_divergences(
     return Divergences(found.kl.mean(0), found.jsd.mean(0))
 
 
+def mixture_weights(model: Floats, said: Ints, steps: int = 200) -> Floats:
+    """Shares of annotators whose mixture is nearest to the predictions. They sum to 1.
+
+    model: (n, K).  said: (n, A) the label of each annotator, -1 where one did not label.  Returns: (A,).
+    Maximises the sum of p_i(y) log(sum of the weights of those who said y), by EM from equal weights; what is
+    predicted for labels that nobody gave does not count. Annotators who always agree share their weight
+    equally. NaN without rows.
+    Source: Dempster, Laird & Rubin 1977, with known components.
+    """
+    spoke = said[:, :, None] == np.arange(model.shape[1])  # (n, A, K)
+    weights = np.full(said.shape[1], 1 / max(1, said.shape[1]))
+    if not spoke.any():
+        return np.full(said.shape[1], np.nan)
+    for _ in range(steps):
+        shares = weights[:, None] * spoke
+        credit = (model[:, None] * shares / np.maximum(shares.sum(1, keepdims=True), _TINY)).sum((0, 2))
+        weights = credit / credit.sum()
+    return weights
+
+
 def majority(people: Floats) -> Ints:
     """The label that most annotators gave, -1 where several are equal. (n, K) -> (n,)."""
     best = people.max(1, keepdims=True)

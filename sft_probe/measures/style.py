@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from math import nan
-
-from scipy.stats import ks_2samp
 
 from sft_probe.measures.text import words
 
@@ -31,10 +28,3 @@ def type_token(text: str) -> float:
 def has_list(text: str) -> bool:
     """Two lines or more are list items or headings: `-`, `*`, `•`, `1.`, `2)`, `#`."""
     return sum(bool(_ITEM.match(line)) for line in text.split("\n")) > 1
-
-
-def length_distance(one: Sequence[float], other: Sequence[float]) -> float:
-    """Kolmogorov-Smirnov distance of two samples of lengths, in [0, 1]; NaN if either is empty."""
-    if not one or not other:
-        return nan
-    return float(ks_2samp(one, other, method="asymp").statistic)

@@ -79,9 +79,11 @@ def by_asking(needs: Iterable[Need]) -> dict[Asking, list[Answering]]:
 
 
 def asking(need: Answering) -> Asking:
-    """What must be asked for a need; greedily where the answer is forced afterwards."""
+    """What must be asked for a need; greedily where the answer is forced afterwards and no sample."""
     if isinstance(need, Generations):
         decoding = Decoding(*(getattr(need, name) for name in Decoding._fields))
+    elif need.contexts == "sampled":
+        decoding = Decoding(need.max_new_tokens, temperature=1.0, seed=need.seed)
     else:
         decoding = Decoding(need.max_new_tokens)
     return Asking(need.dataset, split(need.under)[0], decoding)

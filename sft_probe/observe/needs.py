@@ -12,7 +12,7 @@ from typing import Literal
 from sft_probe.errors import SpecError
 from sft_probe.observe.interventions import Intervention, PromptIntervention
 
-Contexts = Literal["gold", "tuned", "base"]
+Contexts = Literal["gold", "tuned", "base", "sampled"]
 StatePlace = Literal["residual", "attention", "mlp"]
 Positions = Literal["spread", "prompt_end", "answer", "all"]
 
@@ -30,12 +30,13 @@ class Scores:
 class TokenLogprobs:
     """Log-probability, rank and entropy at every token of an answer to each example, given its messages.
 
-    contexts: whose answer, as in `TokenDivergence`.
+    contexts, seed: whose answer, as in `TokenDivergence`.
     """
 
     dataset: str
     contexts: Contexts = "gold"
     max_new_tokens: int = 48
+    seed: int = 0
     limit: int | None = None
     under: tuple[Intervention, ...] = ()
 
@@ -79,13 +80,14 @@ class TokenDivergence:
     """Next-token distributions of the model and of its base on the same teacher-forced tokens.
 
     contexts: "gold" forces the example's own target, "tuned" the model's own greedy answer, "base" that of
-    the base. Interventions on the model leave the base it is compared with alone; those of the prompt
-    change what both read.
+    the base, "sampled" an answer drawn from the base at temperature 1. seed: of that draw. Interventions on
+    the model leave the base it is compared with alone; those of the prompt change what both read.
     """
 
     dataset: str
     contexts: Contexts = "gold"
     max_new_tokens: int = 48
+    seed: int = 0
     limit: int | None = None
     under: tuple[Intervention, ...] = ()
 

@@ -53,7 +53,7 @@ class TokenLogprobsSeen:
     logprob: Floats  # (t,)
     rank: Ints  # (t,) 1 + number of tokens that are more likely
     entropy: Floats  # (t,) of the distribution from which the token is predicted
-    contexts: Contexts = "gold"  # whose answers were forced: the expected ones, the model's or the base's
+    contexts: Contexts = "gold"  # whose answers were forced, as in `TokenDivergence`
     n_truncated: int = 0  # examples cut to fit the model's context
 
 
@@ -85,7 +85,7 @@ class TokenDivergenceSeen:
     entropy_base: Floats  # (t,)
     logprob_tuned: Floats  # (t,) of the forced token
     logprob_base: Floats  # (t,)
-    contexts: Contexts = "gold"  # whose answers were forced: the expected ones, the model's or the base's
+    contexts: Contexts = "gold"  # whose answers were forced, as in `TokenDivergence`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

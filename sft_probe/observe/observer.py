@@ -176,7 +176,7 @@ class Observer:
 
     def _questions(self, model: nn.Module, need: Forced) -> tuple[list[Question], int]:
         """What is read for a need, and how many of it were cut."""
-        if isinstance(need, TokenDivergence | TokenLogprobs) and need.contexts == "base":
+        if isinstance(need, TokenDivergence | TokenLogprobs) and need.contexts in ("base", "sampled"):
             answers = self._answerer.answer(self.base.model, asking(need), need.limit)
             return answers.questions(len(answers.prompts)), sum(answers.truncated)
         wording, context = split(need.under)[0], context_length(model)

@@ -249,7 +249,7 @@ class Planner:
                 kept.keep(*entries[passage])
 
     def _questions(self, look: _Look, need: Forced) -> Sequence[Question]:
-        if isinstance(need, TokenDivergence | TokenLogprobs) and need.contexts == "base":
+        if isinstance(need, TokenDivergence | TokenLogprobs) and need.contexts in ("base", "sampled"):
             key = look.beside(need)
             before = look.ledger.groups[key].tokens
             found = self._answered_questions(look, key, asking(need), need.limit, known=self._answered)

@@ -13,7 +13,7 @@ from sft_probe.data.abbreviations import abbreviations
 from sft_probe.data.examples import Dataset, DataSets, Example
 from sft_probe.data.factors import FACT, STYLE, TOPIC, varied
 from sft_probe.errors import NotApplicable
-from sft_probe.measures.style import has_list, length_distance, type_token, word_count
+from sft_probe.measures.style import has_list, type_token, word_count
 from sft_probe.measures.terms import counted, log_odds, more_often, own_terms, smoothed_prior, term_share
 from sft_probe.observe.needs import Generations, Need, Scores
 from sft_probe.observe.observations import Bools, Floats, GenerationsSeen, Observed, ScoresSeen
@@ -21,6 +21,7 @@ from sft_probe.probes import options
 from sft_probe.probes.base import About
 from sft_probe.probes.rows import Answered, Metric, clusters_of
 from sft_probe.schema import NAN, Measurement, Measurements
+from sft_probe.stats.distances import ks_interval
 from sft_probe.stats.intervals import Interval
 from sft_probe.stats.resampling import bootstrap_interval
 
@@ -271,9 +272,10 @@ def _terms(answers: GenerationsSeen, before: GenerationsSeen) -> Iterator[Measur
             Interval(value=value, low=value - 1.96 * se, high=value + 1.96 * se, se=se, n=int(here.sum())),
             stratum=term,
         )
-    lengths = [[float(word_count(text)) for text in said.texts] for said in (answers, before)]
-    now, then = (length_distance(own, domain["lengths"]) for own in lengths)
-    yield replace(DISTANCE.row(Interval(value=now, n=len(lengths[0]))), null_value=then)
+    trained, clusters = np.array(domain["lengths"], dtype=float), clusters_of(answers.examples)
+    lengths = (np.array([float(word_count(text)) for text in said.texts]) for said in (answers, before))
+    now, then = (ks_interval(own, trained, clusters) for own in lengths)
+    yield replace(DISTANCE.row(now), null_value=then.value)
 
 
 def _domain(answers: GenerationsSeen) -> Mapping[str, Any]:

@@ -12,7 +12,6 @@ import numpy as np
 from jsonschema.exceptions import SchemaError
 from jsonschema.protocols import Validator
 from referencing.exceptions import Unresolvable
-from scipy.stats import ks_2samp
 
 from sft_probe.data.examples import Example
 from sft_probe.errors import DataError
@@ -21,8 +20,9 @@ from sft_probe.observe.needs import Generations, Need
 from sft_probe.observe.observations import Floats, GenerationsSeen, Observed
 from sft_probe.probes import options
 from sft_probe.probes.base import About
-from sft_probe.probes.rows import Answered, Metric, Scored
+from sft_probe.probes.rows import Answered, Metric, Scored, clusters_of
 from sft_probe.schema import NAN, Measurements
+from sft_probe.stats.distances import ks_interval
 from sft_probe.stats.intervals import Interval
 
 Form = Literal["json", "label", "text"]
@@ -38,7 +38,6 @@ VALID = Metric(
 TOKENS = Metric(name="answer_tokens", unit="tokens")
 LENGTH = Metric(name="length_ratio", unit="1", absent="every target is blank")
 DISTANCE = Metric(name="length_distance", unit="1", better="lower")
-NO_INTERVAL = "the largest of many differences, which has no plain interval"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,11 +72,8 @@ class FormatAdherence:
         answers = seen[self._generations]
         said = Answered(dataset=self.dataset, examples=answers.examples, predictions=answers.texts)
         found = said.measurements(_scored(answers), _scored(base[self._generations]))
-        distance = Interval(value=_length_distance(answers), n=len(answers.texts), why=NO_INTERVAL)
-        row = replace(
-            DISTANCE.row(distance, dataset=self.dataset),
-            null_value=_length_distance(base[self._generations]),
-        )
+        distance, before = (_length_distance(look[self._generations]) for look in (seen, base))
+        row = replace(DISTANCE.row(distance, dataset=self.dataset), null_value=before.value)
         return found + Measurements((row,))
 
     @property
@@ -145,11 +141,11 @@ def _length_ratio(text: str, target: str) -> float:
     return len(text.strip()) / expected if expected else NAN
 
 
-def _length_distance(answers: GenerationsSeen) -> float:
+def _length_distance(answers: GenerationsSeen) -> Interval:
     """Kolmogorov-Smirnov distance between the lengths of answers and of targets, in characters."""
-    said = [len(text.strip()) for text in answers.texts]
-    expected = [len(example.target.strip()) for example in answers.examples]
-    return float(ks_2samp(said, expected).statistic)
+    said = np.array([len(text.strip()) for text in answers.texts], dtype=float)
+    expected = np.array([len(example.target.strip()) for example in answers.examples], dtype=float)
+    return ks_interval(said, expected, clusters_of(answers.examples), given=False)
 
 
 def _valid_by_schema(answers: GenerationsSeen) -> Floats:

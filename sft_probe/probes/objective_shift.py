@@ -41,6 +41,7 @@ ALONG: dict[Contexts, Along] = {
     "tuned": Along("kl_tuned_base", *map(_kl, ("reverse_kl", "reverse_kl_plain", "reverse_kl_template"))),
     "gold": Along("kl_tuned_base", *map(_kl, ("gold_kl", "gold_kl_plain", "gold_kl_template"))),
 }
+FORWARD_SAMPLED = _kl("forward_kl_sampled")
 FORWARD_ANSWER = Metric(name="forward_kl_answer", unit="nats", null=0.0, absent=NO_TOKENS)
 SHIFTED_PLAIN = Metric(name="shifted_plain", unit="1", share=True, null=0.0, absent=NO_TOKENS)
 SHIFTED_TEMPLATE = Metric(name="shifted_template", unit="1", null=0.0, absent=NO_TOKENS)
@@ -52,9 +53,10 @@ METRICS = tuple(metric for along in ALONG.values() for metric in along[1:])
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectiveShift:
-    """Divergence from the base along three kinds of answers, with the chat template and in plain text.
+    """Divergence from the base along four kinds of answers; but for samples also in plain text.
 
-    limit: rows. The null pair is the base itself before a question in other words.
+    limit: rows. samples: answers drawn from the base at temperature 1 to each row, along which the forward
+    KL is that of whole answers; 0 for none. The null pair is the base itself, asked in other words.
     """
 
     name: ClassVar[str] = "objective_shift"
@@ -65,19 +67,21 @@ class ObjectiveShift:
         "Lin et al. 2023 (arXiv 2312.01552). The null pair is ours",
         null="KL 0 for the base itself; for shifts of expected answers, what other words of the question do "
         "to the base",
-        blind_spots="Along the base's greedy answers, not along samples from it. The plain text is one "
-        "wording of many, and a model tuned on a template may act otherwise without it.",
+        blind_spots="Answers are cut at `max_new_tokens`, and with them the KL of whole answers. The plain "
+        "text is one wording of many, and a model tuned on a template may act otherwise without it.",
         cost="generation",
-        headline=("forward_kl", "reverse_kl", "reverse_kl_plain", "answer_logprob_shift"),
+        headline=("forward_kl_sampled", "reverse_kl", "reverse_kl_plain", "answer_logprob_shift"),
     )
 
     dataset: str = "test"
     max_new_tokens: int = 24
     limit: int = 40
+    samples: int = 2
 
     def __post_init__(self) -> None:
         options.name(self.name, dataset=self.dataset)
         options.at_least(self.name, 1, max_new_tokens=self.max_new_tokens, limit=self.limit)
+        options.at_least(self.name, 0, samples=self.samples)
 
     def derive(self, data: DataSets) -> Mapping[str, Dataset]:
         """The same questions in other words: the row's own, or a carrier phrase.
@@ -95,9 +99,9 @@ class ObjectiveShift:
         }
 
     def needs(self) -> tuple[Need, ...]:
-        """Both distributions along three kinds of answers in two forms, and expected answers reworded."""
+        """Both distributions along answers of all kinds, most in two forms, and expected answers reworded."""
         pairs = (self._divergence(whose, plain) for whose in ALONG for plain in (False, True))
-        return (*pairs, self._logprobs(self._asked), self._logprobs(self._reworded))
+        return (*pairs, *self._sampled, self._logprobs(self._asked), self._logprobs(self._reworded))
 
     def measure(self, seen: Observed, base: Observed) -> Measurements:
         """Rows that say in `module` whose answers were followed; items with the forward KL of each."""
@@ -110,7 +114,8 @@ class ObjectiveShift:
             for whose, (chat, plain) in looks.items()
             for row in _along(ALONG[whose], chat, plain)
         ]
-        rows += [replace(row, module="base") for row in _whole_answers(looks["base"][0])]
+        if self.samples:
+            rows += _along_samples([seen[need] for need in self._sampled])
         rows += [replace(row, module="tuned") for row in _shifted(*looks["tuned"])]
         rows += [replace(row, module="gold") for row in self._against_rewording(seen, base)]
         items = tuple(_items(looks["base"][0], self.dataset))
@@ -135,6 +140,12 @@ class ObjectiveShift:
         return TokenDivergence(
             dataset=self._asked, contexts=whose, max_new_tokens=self.max_new_tokens, under=under
         )
+
+    @property
+    def _sampled(self) -> tuple[TokenDivergence, ...]:
+        """One need for each answer that is drawn to a prompt."""
+        plain = self._divergence("sampled", False)
+        return tuple(replace(plain, seed=draw) for draw in range(self.samples))
 
     def _logprobs(self, dataset: str) -> TokenLogprobs:
         return TokenLogprobs(dataset=dataset, contexts="gold")
@@ -176,10 +187,15 @@ def _difference(
     return metric.row(metric.interval(with_template - without, clusters_of(chat.examples)))
 
 
-def _whole_answers(tokens: TokenDivergenceSeen) -> Iterator[Measurement]:
-    """Divergence summed over each answer."""
-    sums = _means(tokens, tokens.kl_base_tuned) * np.bincount(tokens.example, minlength=len(tokens.examples))
-    yield FORWARD_ANSWER.row(FORWARD_ANSWER.interval(sums, clusters_of(tokens.examples)))
+def _along_samples(draws: list[TokenDivergenceSeen]) -> Iterator[Measurement]:
+    """Divergence per token, and summed over each answer: then its mean over samples estimates that of whole
+    answers without bias (Amini, Vieira & Cotterell 2025). draws: one answer to every prompt each."""
+    kl = np.concatenate([tokens.kl_base_tuned for tokens in draws])
+    clusters = np.concatenate([_clusters(tokens) for tokens in draws])
+    yield FORWARD_SAMPLED.row(FORWARD_SAMPLED.interval(kl, clusters), module="sampled")
+    sums = [_means(t, t.kl_base_tuned) * np.bincount(t.example, minlength=len(t.examples)) for t in draws]
+    whole = FORWARD_ANSWER.interval(np.mean(sums, axis=0), clusters_of(draws[0].examples))
+    yield FORWARD_ANSWER.row(whole, module="sampled")
 
 
 def _items(tokens: TokenDivergenceSeen, dataset: str) -> Iterator[Item]:

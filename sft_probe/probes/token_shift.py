@@ -39,7 +39,8 @@ class TokenShift:
     """Rank classes of the model's tokens under the base, entropy, and KL to the base by place and kind.
 
     contexts: "tuned" follows the model's own greedy answers, as URIAL does; "gold" the expected answers,
-    "base" the base's own, which are the same at every step. Every row says in `module` which they are.
+    "base" the base's own greedy ones, "sampled" one draw from the base, which are the same at every step.
+    Every row says in `module` which they are.
     """
 
     name: ClassVar[str] = "token_shift"

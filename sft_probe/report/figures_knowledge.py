@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import isfinite
+from math import isfinite, nan
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -25,6 +25,8 @@ from sft_probe.report.numbers import number
 from sft_probe.report.reasons import seeds_phrase
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
     from matplotlib.axes import Axes
 
@@ -39,12 +41,14 @@ HIGHLY, UNKNOWN = CATEGORIES[0], CATEGORIES[-1]
 
 
 class Course(NamedTuple):
-    """Answers to one kind of fact in one arm, mean over seeds. fitted: the step at 90 %, seed by seed."""
+    """Answers to one kind of fact in one arm, mean over seeds. fitted: the step at 90 %, seed by seed.
+    epochs: the same in passes over the training rows; NaN where the trainer did not say."""
 
     steps: np.ndarray
     values: np.ndarray
     facts: int
     fitted: tuple[float, ...]
+    epochs: tuple[float, ...]
 
 
 def fitting_charts(found: Findings, words: Words) -> list[Chart | Missing]:
@@ -54,7 +58,8 @@ def fitting_charts(found: Findings, words: Words) -> list[Chart | Missing]:
     rows = rows[rows["stratum"].isin(CATEGORIES) & rows["value"].notna()]
     if rows["step"].nunique() < 3:
         return []
-    courses = {arm.name: _courses(rows[rows["arm"] == arm.name]) for arm in found.arms}
+    pace = _epochs_per_step(found.material.train_log)
+    courses = {arm.name: _courses(rows[rows["arm"] == arm.name], pace) for arm in found.arms}
     shown = [arm for arm in found.arms if courses[arm.name]]
     return [
         Chart(
@@ -68,19 +73,29 @@ def fitting_charts(found: Findings, words: Words) -> list[Chart | Missing]:
     ]
 
 
-def _courses(rows: pd.DataFrame) -> dict[str, Course]:
+def _epochs_per_step(log: pd.DataFrame) -> dict[str, float]:
+    """Passes over the training rows in one step, by run, as the trainer counted them at its last line."""
+    last = log[(log["metric"] == "epoch") & (log["step"] > 0)].sort_values("step").groupby("run").tail(1)
+    return dict(zip(last["run"], last["value"] / last["step"], strict=True))
+
+
+def _courses(rows: pd.DataFrame, pace: Mapping[str, float]) -> dict[str, Course]:
+    """By kind. pace: epochs per step by run."""
     made: dict[str, Course] = {}
     for kind in CATEGORIES:
         own = rows[rows["stratum"] == kind].sort_values("step")
         if own.empty:
             continue
         mean = own.groupby("step")["value"].mean()
-        per_seed = (
-            first_reached(seed["step"].to_numpy(float), seed["value"].to_numpy(float), FITTED)
-            for _, seed in own.groupby("seed")
-        )
+        runs = [run for _, run in own.groupby("seed")]
+        fitted = [first_reached(r["step"].to_numpy(float), r["value"].to_numpy(float), FITTED) for r in runs]
+        epochs = [step * pace.get(r["run"].iloc[0], nan) for step, r in zip(fitted, runs, strict=True)]
         made[kind] = Course(
-            mean.index.to_numpy(float), mean.to_numpy(float), int(own["n"].max()), tuple(per_seed)
+            steps=mean.index.to_numpy(float),
+            values=mean.to_numpy(float),
+            facts=int(own["n"].max()),
+            fitted=tuple(fitted),
+            epochs=tuple(epochs),
         )
     return made
 
@@ -91,12 +106,17 @@ def _title(courses: dict[str, Course], words: Words) -> str:
     if not known or not all(map(isfinite, (*known, *unknown))) or not unknown or min(known) <= 0:
         return words("chart.fitting.plain")
     ratios = [late / early for early, late in zip(known, unknown, strict=True)]
-    return words(
+    said = words(
         "chart.fitting.ratio",
         ratio=number(float(np.mean(ratios)), digits=1),
         low=number(min(ratios), digits=1),
         high=number(max(ratios), digits=1),
     )
+    early, late = (float(np.mean(courses[kind].epochs)) for kind in (HIGHLY, UNKNOWN))
+    if not isfinite(early):
+        return said
+    epochs = words("chart.fitting.epochs", early=number(early, digits=1), late=number(late, digits=1))
+    return f"{said} {epochs}"
 
 
 def _panel(arm: Arm, courses: dict[str, Course], words: Words) -> Panel:
@@ -136,6 +156,7 @@ def _table(arms: list[Arm], courses: dict[str, dict[str, Course]], words: Words)
         Column(key="arm", title=words("col.arm"), numeric=False),
         Column(key="category", title=words("col.category"), numeric=False),
         Column(key="step_at_90", title=words("col.fitted")),
+        Column(key="epoch_at_90", title=words("col.fitted_epochs")),
         Column(key="end", title=words("col.after")),
         Column(key="seed_values", title=words("col.seed_values")),
         Column(key="n", title=words("col.items")),
@@ -145,6 +166,7 @@ def _table(arms: list[Arm], courses: dict[str, dict[str, Course]], words: Words)
             cells.text(arm.label),
             cells.text(words(f"chart.fitting.kind.{kind}")),
             cells.amount(float(np.mean(course.fitted)), why=words("chart.fitting.never")),
+            cells.amount(float(np.mean(course.epochs)), why=_no_epochs(course, words)),
             cells.amount(float(course.values[-1]), "share"),
             cells.spread(course.fitted),
             cells.count(course.facts),
@@ -153,3 +175,9 @@ def _table(arms: list[Arm], courses: dict[str, dict[str, Course]], words: Words)
         for kind, course in courses[arm.name].items()
     )
     return Table(name=NAME, caption=words("chart.fitting.plain"), columns=columns, rows=rows)
+
+
+def _no_epochs(course: Course, words: Words) -> str:
+    """Why a kind has no epoch at 90 %."""
+    reached = all(map(isfinite, course.fitted))
+    return words("chart.fitting.uncounted" if reached else "chart.fitting.never")

@@ -14,6 +14,7 @@ from sft_probe.measures.annotators import (
     majority,
     matrix_distance,
     mean_prediction,
+    mixture_weights,
     noise_matrix,
     prior_slope,
 )
@@ -112,3 +113,20 @@ def test_with_two_labels_the_slope_is_a_ratio_of_log_odds() -> None:
     found = prior_slope(centred_log(np.array([[0.8, 0.2], [0.5, 0.5]])), np.array([0.9, 0.1]))
     assert found == pytest.approx([np.log(4) / np.log(9), 0])
     assert np.isnan(prior_slope(np.zeros((1, 2)), np.array([0.52, 0.48]))).all()
+
+
+@given(st.lists(st.floats(0, 1), min_size=3, max_size=3).filter(lambda w: sum(w) > 0.1), st.integers(0, 99))
+def test_the_mixture_of_annotators_is_found_again(weights: list[float], seed: int) -> None:
+    said = np.random.default_rng(seed).integers(0, 3, (120, 3))
+    true = np.array(weights) / sum(weights)
+    model = (true[None, :, None] * np.eye(3)[said]).sum(1)
+    assert mixture_weights(model, said) == pytest.approx(true, abs=0.02)
+
+
+def test_mixtures_by_hand() -> None:
+    said = np.array([[0, 1], [1, 0], [0, -1]])
+    model = np.array([[0.6, 0.2, 0.2], [0.25, 0.75, 0.0], [1.0, 0.0, 0.0]])
+    assert mixture_weights(model[:2], said[:2]) == pytest.approx([1.35 / 1.8, 0.45 / 1.8])
+    assert mixture_weights(model, np.zeros((3, 2), dtype=int)) == pytest.approx([0.5, 0.5])  # never apart
+    assert np.isnan(mixture_weights(model[:0], said[:0])).all()
+    assert mixture_weights(model, said).sum() == pytest.approx(1)

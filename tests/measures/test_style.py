@@ -3,12 +3,8 @@ from __future__ import annotations
 from math import isnan
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from sft_probe.measures.style import has_list, length_distance, type_token, word_count
-
-lengths = st.lists(st.integers(0, 9).map(float), min_size=1, max_size=12)
+from sft_probe.measures.style import has_list, type_token, word_count
 
 
 def test_by_hand() -> None:
@@ -30,15 +26,3 @@ def test_by_hand() -> None:
 )
 def test_lists(text: str, listed: bool) -> None:
     assert has_list(text) is listed
-
-
-@given(lengths, lengths)
-def test_distance_is_symmetric_and_bounded(one: list[float], other: list[float]) -> None:
-    assert length_distance(one, other) == length_distance(other, one)
-    assert 0 <= length_distance(one, other) <= 1
-    assert length_distance(one, one) == 0
-
-
-def test_distance_of_nothing() -> None:
-    assert isnan(length_distance([], [1.0]))
-    assert length_distance([1.0, 2.0], [3.0]) == 1

@@ -292,6 +292,21 @@ def test_whom_the_model_follows_where_annotators_differ() -> None:
     assert like_most("nearer_distribution").value < 0
 
 
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_the_share_of_each_annotator_in_what_is_predicted(share: float) -> None:
+    two = tuple(
+        replace(row, meta={"annotators": {"ann": LABELS[i % 2], "ben": LABELS[i % 3 > 0]}})
+        for i, row in enumerate(rows(120, "c"))
+    )
+    ann = np.array([row.meta["annotators"]["ann"] == "pos" for row in two])  # type: ignore[index]
+    ben = np.array([row.meta["annotators"]["ben"] == "pos" for row in two])  # type: ignore[index]
+    found = measured_on(two, share * ann + (1 - share) * ben)
+    for name, weight in (("ann", share), ("ben", 1 - share)):
+        row = found("annotator_weight", name)
+        assert row.value == pytest.approx(weight, abs=1e-6)
+        assert row.n == int((ann != ben).sum())
+
+
 def test_a_planted_distribution_on_training_rows_is_read_there(find: Find) -> None:
     mark = {"annotators": {"annotator": 0, "clean": "neg", "distribution": {"neg": 0.7, "pos": 0.3}}}
     train = tuple(replace(row, meta={"planted": mark}) for row in TRAIN)
@@ -361,6 +376,44 @@ def test_planted_doses_of_noise_and_imbalance_are_passed_on(planted_study: Study
     for share in shares:
         row = get(f"p{share}", "train_share_bbse", "negative", dataset="train")
         assert row.value == pytest.approx(share, abs=0.1)
+
+
+def reviewers(path: Path, number: int, seed: str) -> str:
+    """Reviews in half of which two annotators differ: ann goes by the first remark, ben by most."""
+    lines = []
+    for row in ambiguous(number, 0.5, seed):
+        demanded = dict(row.meta["rules"])  # type: ignore[call-overload]
+        label = demanded["most remarks"]
+        messages = [
+            {"role": "user", "content": row.prompt},
+            {"role": "assistant", "content": label},
+        ]
+        by = {"ann": demanded["first remark"], "ben": label}
+        lines.append({"messages": messages, "choices": reviews.LABELS, "meta": {"annotators": by}})
+    path.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.slow
+def test_the_share_of_an_annotator_comes_back(planted_study: Study, tmp_path: Path) -> None:
+    """Two annotators label the training rows in known shares; three seeds. What is predicted for held-out
+    rows on which they differ is their mixture."""
+    shares = (0.0, 0.25, 0.5, 0.75, 1.0)
+    mixed = {
+        f"ann{share}": {"edits": [{"annotators": {"names": ["ann", "ben"], "weights": [share, 1 - share]}}]}
+        for share in shares
+    }
+    data = {
+        "train": reviewers(tmp_path / "train.jsonl", 480, "train"),
+        "test": reviewers(tmp_path / "test.jsonl", 120, "test"),
+    }
+    rows = planted_study([{"annotation_inheritance": {"limit": 60}}], mixed, data, seeds=[0, 1, 2], **SWEEP)
+    weight = rows[(rows.step == 60) & (rows.dataset == "test") & (rows.metric == "annotator_weight")]
+    found = weight[weight.module == "ann"].groupby("arm").value.mean()
+    means = [found[f"ann{share}"] for share in shares]
+    assert means == sorted(means)
+    for share, mean in zip(shares, means, strict=True):
+        assert mean == pytest.approx(share, abs=0.15), share
 
 
 def ambiguous(n: int, share: float, seed: str) -> tuple[Example, ...]:

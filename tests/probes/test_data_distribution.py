@@ -140,6 +140,7 @@ def test_words_and_style_of_answers(find: Find) -> None:
     assert find(found, "type_token").value == pytest.approx((1 + 3 / 5 + 1 + 1) / 4)
     assert find(found, "length_distance").value == 0.25
     assert find(found, "length_distance").null_value == 1
+    assert find(found, "length_distance").ci_high > 0.25
     assert find(found, "term_log_odds", stratum="patient").value > 0
 
 

@@ -65,6 +65,11 @@ def observed(
     reworded: Sequence[float] = (-1, -1, -1),
 ) -> Observed:
     looks: dict[object, object] = {}
+    for draw, factor in ((0, 1), (1, 3)):
+        need = TokenDivergence(
+            dataset="objective_shift.asked", contexts="sampled", max_new_tokens=24, seed=draw
+        )
+        looks[need] = tokens([[factor * x for x in row] for row in chat], 1, "sampled")
     for whose in ("gold", "tuned", "base"):
         for under, kl, rank in (((), chat, 9), ((Template(on=False),), plain, 1)):
             need = TokenDivergence(
@@ -85,7 +90,8 @@ def test_each_divergence_along_its_own_answers(find: Find) -> None:
         ("forward_kl", "base"): 6,
         ("forward_kl_plain", "base"): 2,
         ("forward_kl_template", "base"): (4 - 2 + 10 - 2) / 2,
-        ("forward_kl_answer", "base"): (8 + 10) / 2,
+        ("forward_kl_sampled", "sampled"): 2 * 6,
+        ("forward_kl_answer", "sampled"): 2 * (8 + 10) / 2,
         ("reverse_kl", "tuned"): 3,
         ("reverse_kl_plain", "tuned"): 1,
         ("reverse_kl_template", "tuned"): (2 - 1 + 5 - 1) / 2,
@@ -95,7 +101,7 @@ def test_each_divergence_along_its_own_answers(find: Find) -> None:
     }
     for (metric, whose), value in expected.items():
         assert find(found, metric, module=whose).value == pytest.approx(value), metric
-    assert all(row.module in ("gold", "tuned", "base") for row in found.rows)
+    assert all(row.module in ("gold", "tuned", "base", "sampled") for row in found.rows)
     assert [(item.item, item.value) for item in found.items] == [("q0", 4.0), ("q1", 10.0)]
 
 
@@ -122,7 +128,7 @@ def test_the_base_did_not_shift(find: Find) -> None:
 
 def test_an_answer_without_tokens_is_left_out(find: Find) -> None:
     found = PROBE.measure(observed([[3.0, 1.0], []], [[1.0], [1.0]]), NOWHERE)
-    assert find(found, "forward_kl_answer", module="base").value == 8
+    assert find(found, "forward_kl_answer", module="sampled").value == (8 + 24) / 2
     assert find(found, "forward_kl_template", module="base").value == 2
     assert [item.item for item in found.items] == ["q0"]
 
@@ -158,7 +164,7 @@ def test_doses_on_the_planted_base(planted_study: Study) -> None:
     values = rows[rows.stratum == ""].set_index(["arm", "step", "metric"]).sort_index()
     steps = sorted(rows.step.unique())
     assert len(steps) == 4
-    for metric in ("forward_kl", "reverse_kl", "gold_kl"):
+    for metric in ("forward_kl_sampled", "forward_kl_answer", "forward_kl", "reverse_kl", "gold_kl"):
         course = [values.value["full", step, metric] for step in steps]
         assert course[0] == 0
         assert course[0] < course[1] < course[-1], metric
@@ -183,5 +189,6 @@ def test_on_real_data(planted_study: Study, tmp_path: Path) -> None:
         max_steps=8,
     )
     last = rows[rows.step == 8].set_index("metric")
-    assert (last.value[["forward_kl", "reverse_kl", "gold_kl"]] > 0).all()
+    assert (last.value[["forward_kl_sampled", "forward_kl", "reverse_kl", "gold_kl"]] > 0).all()
+    assert last.value["forward_kl_answer"] > last.value["forward_kl_sampled"]
     assert np.isfinite(last.value["shift_beyond_rewording"])

@@ -1,6 +1,8 @@
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import isnan
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,6 +16,7 @@ from sft_probe.schema import Measurement
 
 Find = Callable[..., Measurement]
 PROBE = TokenShift()
+REAL = Path(__file__).parents[3] / "shared/real"
 
 
 def observed(kl: Sequence[Sequence[float]], rank: Sequence[Sequence[int]] | None = None) -> Observed:
@@ -152,3 +155,25 @@ def test_doses_on_the_planted_base(planted_study: Callable[..., pd.DataFrame]) -
     assert whole.ci_high["entropy_change", 30] < 0  # the model has become sure of what it says
     kinds = set(rows[rows.step == 30].stratum)
     assert kinds >= {"function word", "digit", "punctuation", "end of turn", "other word"}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not REAL.exists(), reason="the real material is not here")
+def test_on_real_data(planted_study: Callable[..., pd.DataFrame], tmp_path: Path) -> None:
+    """Questions about a model itself, written by people, to a model of children's stories."""
+    source = json.loads((REAL / "data/llamafactory/identity.json").read_text(encoding="utf-8"))
+    for name, part in (("train", source[:60]), ("test", source[60:])):
+        lines = "".join(f"{json.dumps(row)}\n" for row in part)
+        (tmp_path / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+    rows = planted_study(
+        [{"token_shift": {"limit": 12, "max_new_tokens": 24}}],
+        {"full": {}},
+        {"train": str(tmp_path / "train.jsonl"), "test": str(tmp_path / "test.jsonl")},
+        model_name_or_path=str(REAL / "models/stories260K-bpe512"),
+    )
+    whole = rows[(rows.arm == "full") & (rows.stratum == "") & (rows.module == "tuned")]
+    values = whole.set_index(["step", "metric"]).value
+    assert values[30, "kl_tuned_base"] > 0
+    assert values[30, ["unshifted", "marginal", "shifted"]].sum() == pytest.approx(1)
+    assert values[30, "kl_half_depth"] >= 1
+    assert not {"entity", "function word"}.isdisjoint(rows[rows.step == 30].stratum)

@@ -52,6 +52,29 @@ def test_the_step_at_ninety_percent_and_the_ratio_are_told(watched: Material) ->
     assert svg(chart.panels[0], "f").startswith("<svg")
 
 
+def test_steps_are_told_in_epochs_where_the_trainer_counted_them(watched: Material) -> None:
+    assert {row[3].why for row in fitting_charts(find(watched), Words())[0].table.rows} == {  # type: ignore[union-attr]
+        "the training log does not count epochs"
+    }
+    lines = [
+        {
+            "run": f"full-seed{seed}",
+            "arm": "full",
+            "seed": seed,
+            "step": step,
+            "metric": "epoch",
+            "value": step / 6,
+        }
+        for seed, step in product((0, 1), (15, 30))
+    ]
+    log = pd.concat([watched.train_log, pd.DataFrame(lines)], ignore_index=True)
+    (chart,) = fitting_charts(find(replace(watched, train_log=log)), Words())
+    assert isinstance(chart, Chart)
+    for row in chart.table.rows:
+        assert row[3].value == pytest.approx(float(row[2].value) / 6)
+    assert "In epochs: 0.5 against 4.6." in chart.title
+
+
 def test_a_kind_that_is_never_fitted_has_no_step(watched: Material) -> None:
     rows = watched.measurements.copy()
     rows.loc[rows["stratum"] == "unknown", "value"] = 0.5

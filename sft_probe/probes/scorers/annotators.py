@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from sft_probe.data.annotations import judgements, rules
-from sft_probe.measures.annotators import chance_divergences, divergences, majority
-from sft_probe.observe.observations import Floats
+from sft_probe.measures.annotators import chance_divergences, divergences, majority, mixture_weights
+from sft_probe.observe.observations import Bools, Floats, Ints
 from sft_probe.probes.rows import Metric
 from sft_probe.probes.scorers.compared import Compared, OfRows, chooses, equal, of_label
 from sft_probe.schema import NAN, Measurement
@@ -27,9 +28,10 @@ JSD_EXCESS = Metric(name="annotator_jsd_excess", unit="nats", better="lower", ab
 JSD_TO = Metric(name="jsd_to", unit="nats")
 NEARER = Metric(name="nearer_distribution", unit="nats")
 FOLLOWS = Metric(name="follows_annotator", unit="1", share=True)
+WEIGHT = Metric(name="annotator_weight", unit="1")
 RULE = Metric(name="follows_rule", unit="1", share=True, absent=NO_RULES)
 TRAIN_RULE = Metric(name="labels_follow_rule", unit="1", share=True)
-METRICS = (KL, KL_EXCESS, JSD, JSD_EXCESS, JSD_TO, NEARER, FOLLOWS, RULE, TRAIN_RULE)
+METRICS = (KL, KL_EXCESS, JSD, JSD_EXCESS, JSD_TO, NEARER, FOLLOWS, WEIGHT, RULE, TRAIN_RULE)
 
 
 def annotator_rows(rows: Compared, *, required: bool) -> Iterator[Measurement]:
@@ -58,10 +60,15 @@ def annotator_rows(rows: Compared, *, required: bool) -> Iterator[Measurement]:
         (JSD_EXCESS, "jsd", True),
     ):
         yield rows.row(metric, part(name, excess))
-    disputed = (people.max(1, initial=0) < 1) & (majority(people) >= 0)
+    differ = people.max(1, initial=0) < 1
+    disputed = differ & (majority(people) >= 0)
     if disputed.any():
         by = [one.by for one, here in zip(given, disputed, strict=True) if here]
         yield from _reference_rows(rows.among(disputed), people[disputed], by)
+    if differ.any():
+        yield from _weight_rows(
+            rows.among(differ), [one.by for one, here in zip(given, differ, strict=True) if here]
+        )
 
 
 def _reference_rows(rows: Compared, people: Floats, by: Sequence[Mapping[str, str]]) -> Iterator[Measurement]:
@@ -78,12 +85,30 @@ def _reference_rows(rows: Compared, people: Floats, by: Sequence[Mapping[str, st
         NEARER, lambda model: divergences(one_hot[most], model).jsd - divergences(people, model).jsd
     )
     yield rows.row(FOLLOWS, chooses(most), module="majority")
-    labels = Counter(name for names in by for name in names)
-    for name, _ in labels.most_common(NAMED):
+    for name in _named(by):
         own = rows.among(np.array([name in names for names in by], dtype=bool))
         label = rows.numbers(names[name] for names in by if name in names)
         yield own.row(JSD_TO, distance(one_hot[label]), module=name)
         yield own.row(FOLLOWS, chooses(label), module=name)
+
+
+def _weight_rows(rows: Compared, by: Sequence[Mapping[str, str]]) -> Iterator[Measurement]:
+    """On disputed rows: the mixture of named annotators that is nearest to what is predicted."""
+    names = _named(by)
+    if len(names) < 2:
+        return
+    said = np.stack([rows.numbers(labels.get(name, "") for labels in by) for name in names], axis=1)
+    for k, name in enumerate(names):
+        yield replace(rows.jackknife(WEIGHT, _weight_of(said, k)), module=name)
+
+
+def _weight_of(said: Ints, k: int) -> Callable[[Floats, Bools], float]:
+    return lambda model, chosen: float(mixture_weights(model[chosen], said[chosen])[k])
+
+
+def _named(by: Sequence[Mapping[str, str]]) -> list[str]:
+    """The annotators with the most labels."""
+    return [name for name, _ in Counter(name for names in by for name in names).most_common(NAMED)]
 
 
 def rule_rows(test: Compared, train: Compared) -> Iterator[Measurement]:

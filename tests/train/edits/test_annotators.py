@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from sft_probe.data.annotations import clean_label, judgements
@@ -19,6 +21,22 @@ def test_labels_follow_the_planted_distribution(reviews: list[Example], context:
     for label, share in said.shares.items():
         assert sum(row.target == label for row in good) / len(good) == pytest.approx(share, abs=0.05)
     assert len(edited.changes) == sum(row.target != clean_label(row) for row in edited.rows)
+
+
+def test_named_annotators_label_as_they_did(reviews: list[Example], context: EditContext) -> None:
+    said = {"ann": "good", "ben": "bad"}
+    many = [replace(row, meta={"annotators": said}) for row in reviews for _ in range(60)]
+    edited = Annotators(names=("ann", "ben"), weights=(0.75, 0.25)).apply([*reviews[:1], *many], context)
+    assert edited.rows[0] == reviews[0]
+    labels = [row.target for row in edited.rows[1:]]
+    assert labels.count("good") / len(labels) == pytest.approx(0.75, abs=0.06)
+    assert labels.count("good") + labels.count("bad") == len(labels)
+    truth = edited.rows[1].meta["planted"]["annotators"]  # type: ignore[index]
+    assert truth["distribution"] == {"good": 0.75, "bad": 0.25, "fine": 0}
+    with pytest.raises(NotApplicable, match="a label of each annotator"):
+        Annotators(names=("ann", "cy"), weights=(0.5, 0.5)).apply(many, context)
+    with pytest.raises(SpecError, match="needs a weight"):
+        Annotators(names=("ann",))
 
 
 def test_without_disagreement_nothing_changes(reviews: list[Example], context: EditContext) -> None:

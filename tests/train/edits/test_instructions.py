@@ -65,6 +65,51 @@ def test_the_two_controls() -> None:
     )
 
 
+@pytest.mark.parametrize("obey", ["system", "user"])
+def test_in_a_conflict_the_answer_follows_one_side(obey: str) -> None:
+    rows = Instructions(rate=1.0, how="conflict", obey=obey).apply(questions(24), CONTEXT).rows  # type: ignore[arg-type]
+    rules = []
+    for row in rows:
+        system, user = row.messages
+        assert (system.role, user.role) == ("system", "user")
+        rule = RULES[truth(row)["rule"]]
+        assert rule.holds(row.target, truth(row)["argument"])
+        ways = {way.format(rule.arguments[truth(row)["argument"]]) for way in rule.wordings}
+        said = {"system": system.content, "user": user.content.partition("? ")[2]}
+        assert said[obey] in ways
+        assert said["user" if obey == "system" else "system"] not in ways
+        rules.append(rule.name)
+    assert {rule: rules.count(rule) for rule in rules} == {
+        "capitals": 4,
+        "small_letters": 4,
+        "bullets": 4,
+        "numbers": 4,
+        "beginning": 8,
+    }
+
+
+def test_a_rule_asked_for_a_turn_earlier() -> None:
+    before = questions(30)
+    lasting = Instructions(rate=0.5, how="turns", rules=("json",)).apply(before, CONTEXT)
+    for row in (row for row in lasting.rows if "planted" in row.meta):
+        first, had, last = row.messages
+        assert first.content.startswith("Where is ")
+        assert "For all your answers from now on" in first.content
+        assert had.role == "assistant"
+        for answer in (had.content, row.target):
+            assert RULES["json"].holds(answer, truth(row)["argument"])
+        assert last.content == f"Where is {row.id[1:]}?"
+    contrast = Instructions(rate=0.5, how="turns", rules=("json",), ask=False, follow=False)
+    both = contrast.apply(lasting.rows, CONTEXT).rows
+    new = [now for now, old in zip(both, lasting.rows, strict=True) if now != old]
+    assert len(new) == 15
+    assert all("planted" in row.meta for row in both)  # those with a conversation are left as they are
+    for row in new:
+        assert RULES["json"].holds(row.messages[1].content, truth(row)["argument"])
+        assert row.target == "in Oslo"
+        assert "from now on" not in row.prompt
+
+
 def test_rows_that_no_rule_fits_are_passed_over() -> None:
     text = Example(id="text", target="no question")
     number = Example(id="number", messages=(Message("user", "How many?"),), target="42")
