@@ -15,6 +15,7 @@ SCHEMA_VERSION = 1
 
 Better = Literal["higher", "lower", "neither"]
 NAN = math.nan
+TRAINING = "training_dynamics"  # what training itself shows stands in the column `probe` under this name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,17 +18,18 @@ from sft_probe.observe.interventions import (
     Intervention,
     MeanShift,
     ModelIntervention,
+    ShrinkIntruders,
 )
 from sft_probe.observe.interventions.prompts import Wording, split
 from sft_probe.observe.needs import (
     Generations,
     Need,
     Scores,
+    Standing,
     StateLikeness,
     States,
     TokenDivergence,
     TokenLogprobs,
-    Weights,
 )
 
 Forced = Scores | TokenLogprobs | TokenDivergence | States | StateLikeness
@@ -56,10 +57,10 @@ class Asking(NamedTuple):
 
 
 def by_changes(needs: Iterable[Need]) -> dict[tuple[ModelIntervention, ...], list[Need]]:
-    """Needs by what is done to the model; those of an unchanged model first. Weights are seen as they are."""
+    """Needs by what is done to the model; those of an unchanged model first."""
     groups: dict[tuple[ModelIntervention, ...], list[Need]] = defaultdict(list, {(): []})
     for need in needs:
-        _, changes = split(() if isinstance(need, Weights) else need.under)
+        _, changes = split(() if isinstance(need, Standing) else need.under)
         groups[changes].append(need)
     return groups
 
@@ -76,6 +77,11 @@ def by_asking(needs: Iterable[Need]) -> dict[Asking, list[Answering]]:
         if isinstance(need, Answering) and not forces(need):
             groups[asking(need)].append(need)
     return groups
+
+
+def afterwards(needs: Iterable[Answering]) -> bool:
+    """Whether some need asks about the answer once it is made."""
+    return any(not isinstance(need, Generations) for need in needs)
 
 
 def asking(need: Answering) -> Asking:
@@ -108,14 +114,14 @@ def widest_scores(needs: Sequence[Forced]) -> dict[Forced, Forced]:
 
 def at_base(need: Need) -> Need:
     """What a need asks of the base itself, between which and itself nothing shifts or mixes."""
-    if isinstance(need, Weights):
+    if isinstance(need, Standing):
         return need
     return replace(need, under=tuple(i for i in need.under if not _is_nothing_at_base(i)))
 
 
 def declared(needs: Iterable[Need]) -> dict[Declared, States]:
     """The states that must be seen before interventions along declared directions can be applied."""
-    under = (i for need in needs if not isinstance(need, Weights) for i in need.under)
+    under = (i for need in needs if not isinstance(need, Standing) for i in need.under)
     return {named: _states(named) for i in under if (named := _declared(i))}
 
 
@@ -127,7 +133,8 @@ def of_base_too(named: Mapping[Declared, States]) -> tuple[States, ...]:
 def _states(direction: Declared) -> States:
     if isinstance(direction, Contrast):
         return States(dataset=direction.dataset, at="prompt_end")
-    return States(dataset=direction.dataset, layers=(direction.layer,))
+    layers = None if direction.layer is None else (direction.layer,)
+    return States(dataset=direction.dataset, layers=layers)
 
 
 def with_directions(
@@ -144,9 +151,8 @@ def with_directions(
 
 
 def _is_nothing_at_base(intervention: Intervention) -> bool:
-    return isinstance(intervention, Interpolate | Graft) or isinstance(
-        _declared(intervention), MeanShift
-    )
+    mixes = isinstance(intervention, Interpolate | Graft | ShrinkIntruders)
+    return mixes or isinstance(_declared(intervention), MeanShift)
 
 
 def _declared(intervention: Intervention) -> Declared | None:

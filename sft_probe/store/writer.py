@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from sft_probe.schema import RunKey
+from sft_probe.schema import TRAINING, RunKey
 from sft_probe.store.atomic import sha256_of, write_json, write_parquet, write_text
 from sft_probe.store.columns import SCHEMAS, from_columns, to_table
 from sft_probe.store.manifest import RunManifest
@@ -56,7 +56,8 @@ class RunWriter:
         )
         for name, rows in (("measurements", measurements.rows), ("items", measurements.items)):
             write_parquet(self._part(name, step, probe), to_table(key, rows, SCHEMAS[name]), durable=False)
-        self._steps.add(step)
+        if probe != TRAINING:  # training is followed between looks, too
+            self._steps.add(step)
 
     def log(self, step: int, values: Mapping[str, Any]) -> None:
         """Keep what the trainer logged; values that are not numbers are left out."""

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from transformers import TrainerCallback
 
+from sft_probe.schema import TRAINING
+
 if TYPE_CHECKING:
     from torch import nn
     from transformers import TrainerControl, TrainerState, TrainingArguments
 
     from sft_probe.probes.battery import Battery
     from sft_probe.schema import Measurements
+    from sft_probe.train.dynamics import Dynamics
 
 
 class Sink(Protocol):
@@ -38,6 +41,8 @@ def _nothing(step: int, probe: str) -> None:
 
 class ProbeHost(TrainerCallback):
     """Run a battery of probes at step 0, at the scheduled steps and when training ends.
+
+    Between looks it follows training itself (`train/dynamics.py`) and keeps that as `training_dynamics`.
 
     battery: the probes and the observer they share.
     steps: global steps at which to look; step 0 and the last step are always looked at.
@@ -61,12 +66,34 @@ class ProbeHost(TrainerCallback):
         self._ends_only = frozenset(ends_only)
         self._on_activity = on_activity
         self._looked_at: int | None = None
+        self._dynamics: Dynamics | None = None
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
     ) -> None:
-        """Look before the first step."""
+        """Look before the first step, then begin to follow training."""
+        from sft_probe.train.dynamics import Dynamics
+
         self._look(rest["model"], state.global_step, at_end=True)
+        rows = getattr(rest.get("train_dataloader"), "dataset", None)
+        tokenizer = rest.get("processing_class")
+        self._dynamics = Dynamics(rest["model"], rows, tokenizer, state.max_steps, self._steps)
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
+    ) -> None:
+        """Remember what the update will be compared with."""
+        if self._dynamics:
+            self._dynamics.before_update(state.global_step + 1)
+
+    def on_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
+    ) -> None:
+        """Keep what the update did; the trainer counts it only afterwards."""
+        if self._dynamics:
+            found = self._dynamics.after_update(rest.get("optimizer"), rest.get("lr_scheduler"))
+            if found.rows:
+                self._sink.append(state.global_step + 1, TRAINING, found)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
@@ -80,6 +107,9 @@ class ProbeHost(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
     ) -> None:
         """Look at the finished model, with all probes, unless this very step was looked at so."""
+        if self._dynamics:
+            self._dynamics.close()
+            self._dynamics = None
         if self._looked_at != state.global_step:
             self._look(rest["model"], state.global_step, at_end=True)
 

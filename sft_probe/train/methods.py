@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, cast
 
+from sft_probe.errors import SpecError
+
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedModel
@@ -29,6 +31,34 @@ class Full:
     def adapt(self, model: nn.Module) -> nn.Module:
         """All parameters require gradients."""
         return model.requires_grad_(True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layers:
+    """Only some blocks are trained; everything else stays as it is.
+
+    first, last: numbers of blocks as in the reports, 1 to the number of blocks; None is the last block.
+    """
+
+    name: ClassVar[str] = "layers"
+    first: int = 1
+    last: int | None = None
+
+    def adapt(self, model: nn.Module) -> nn.Module:
+        """Parameters of these blocks require gradients. Raises: SpecError for blocks that are not there."""
+        from sft_probe.models.anatomy import anatomy
+
+        blocks = anatomy(model).blocks
+        last = len(blocks) if self.last is None else self.last
+        if not 1 <= self.first <= last <= len(blocks):
+            raise SpecError(
+                f"method 'layers' trains blocks {self.first} to {last}, but this model has {len(blocks)}.",
+                field="method_options",
+            )
+        model.requires_grad_(False)
+        for block in blocks[self.first - 1 : last]:
+            block.requires_grad_(True)
+        return model
 
 
 @dataclass(frozen=True, kw_only=True)

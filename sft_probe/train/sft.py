@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from sft_probe.data.chat import to_trl_row
 from sft_probe.data.mix import mix_replay
@@ -122,12 +122,19 @@ def make_method(arm: ArmSpec) -> Method:
 
 
 def training_rows(run: ArmRun, base: LoadedModel, data: DataSets) -> Table:
-    """Tokenised rows with labels: the train set, with replayed text mixed in where the arm asks for it."""
+    """Tokenised rows with labels and stratum: the train set, with replayed text where the arm asks for it.
+
+    The trainer takes no notice of strata; `train/losses.py` does.
+    """
     from datasets import Dataset as Table
 
-    def rows_of(name: str) -> list[dict[str, list[int]]]:
+    def rows_of(name: str) -> list[dict[str, list[int] | str]]:
+        settings: Any = {"max_length": run.max_length, "loss_on": run.training.loss_on}
         return [
-            to_trl_row(example, base.tokenizer, max_length=run.max_length, loss_on=run.training.loss_on)
+            {
+                **to_trl_row(example, base.tokenizer, **settings),
+                "stratum": example.stratum if name == "train" else name,
+            }
             for example in data[name]
         ]
 

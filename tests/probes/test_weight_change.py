@@ -54,7 +54,12 @@ def test_norms_are_pooled_and_ranks_averaged(find: Find) -> None:
     }
     for (layer, module), value in norms.items():
         assert find(found, "relative_norm", layer=layer, module=module).value == pytest.approx(value)
-    assert len(found.rows) == 2 * len(norms)
+    assert len(found.rows) == 3 * len(norms)
+    cosine = find(found, "weight_cosine", layer=1, module="attention").value
+    both = np.concatenate([np.ones(16), 3 * np.ones(16)])
+    after = both + np.concatenate([np.eye(4).ravel(), np.ones(16)])
+    assert cosine == pytest.approx(both @ after / np.linalg.norm(both) / np.linalg.norm(after))
+    assert find(found, "weight_cosine", layer=2, module="mlp").value == 1
     assert find(found, "stable_rank", layer=1, module="attention").value == pytest.approx((4 + 1) / 2)
     assert find(found, "stable_rank", layer=-1, module="all").n == 2
     assert find(found, "relative_norm", layer=1, module="attention").n == 2

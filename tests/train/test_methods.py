@@ -8,7 +8,7 @@ from sft_probe.models.load import fresh_copy
 from sft_probe.registry import available
 from sft_probe.study.spec import ArmSpec
 from sft_probe.testing.tiny import tiny_base
-from sft_probe.train.methods import Full, Lora
+from sft_probe.train.methods import Full, Layers, Lora
 from sft_probe.train.sft import make_method
 
 
@@ -20,6 +20,16 @@ def test_every_registered_method_bears_its_name() -> None:
 def test_full_trains_everything() -> None:
     model = Full().adapt(fresh_copy(tiny_base()))
     assert all(p.requires_grad for p in model.parameters())
+
+
+def test_layers_trains_the_named_blocks_only() -> None:
+    model = Layers(first=2).adapt(fresh_copy(tiny_base()))
+    trained = {name.split(".")[2] for name, p in model.named_parameters() if p.requires_grad}
+    assert trained == {"1"}, "block 2 of 2"
+    assert sum(not p.requires_grad for p in model.parameters()) > 5
+    for wrong in (Layers(first=0), Layers(first=3), Layers(first=2, last=1), Layers(last=9)):
+        with pytest.raises(SpecError, match="trains blocks"):
+            wrong.adapt(fresh_copy(tiny_base()))
 
 
 def test_lora_trains_adapters_only_and_starts_as_the_base() -> None:

@@ -16,6 +16,7 @@ from sft_probe.observe.interventions.values import (
     Prefill,
     PromptIntervention,
     Quantise,
+    ShrinkIntruders,
     Template,
 )
 
@@ -35,5 +36,6 @@ __all__ = [
     "Prefill",
     "PromptIntervention",
     "Quantise",
+    "ShrinkIntruders",
     "Template",
 ]

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from torch import nn
 
 from sft_probe.errors import SpecError
+from sft_probe.observe.interventions.shrinking import shrunk
 from sft_probe.observe.interventions.stream import ablated, added
 from sft_probe.observe.interventions.values import (
     Ablate,
@@ -17,6 +18,7 @@ from sft_probe.observe.interventions.values import (
     Interpolate,
     ModelIntervention,
     Quantise,
+    ShrinkIntruders,
 )
 from sft_probe.observe.interventions.weights import grafted, interpolated, quantised
 
@@ -28,7 +30,8 @@ def intervene(
     """Change a model in place, one intervention after the other; afterwards it is bit for bit as before.
 
     Weights are exchanged, never written to: the model's own tensors lie aside and come back. The base is
-    left alone, so it must be another object (`shared_copy` makes one). Nothing random is drawn.
+    left alone, so it must be another object (`shared_copy` makes one). No shared
+    random state is drawn from.
     Raises: ModelError for a model that an intervention cannot be applied to, SpecError for a direction or a
     layer that does not fit it.
     """
@@ -48,6 +51,8 @@ def _change(
             return grafted(model, base, intervention)
         case Quantise(bits):
             return quantised(model, base, bits)
+        case ShrinkIntruders():
+            return shrunk(model, base, intervention)
         case Ablate(Direction() as direction):
             return ablated(model, direction)
         case Add(Direction() as direction, scale):

@@ -14,6 +14,8 @@ from sft_probe.errors import SpecError
 
 Part = Literal["attention", "mlp", "mixer", "norm", "embedding", "unembedding", "other"]
 PARTS: tuple[Part, ...] = get_args(Part)
+Block = tuple[int, Part]
+"""Layer and kind of module, as in `Graft`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +79,34 @@ class Graft:
     """Weights of one model in the other, by layer and kind of module (Panigrahi et al. 2023).
 
     layers: 0 embedding, 1..L blocks, L + 1 final norm and unembedding; None for all. parts: as in
-    `WeightDelta.module`; a tied unembedding goes with the embedding. direction: "tuned_to_base" gives the
-    base these parts of the model (are they sufficient?), "base_to_tuned" gives the model these parts of
-    the base (are they necessary?).
+    `WeightDelta.module`; a tied unembedding goes with the embedding. blocks: pairs of layer and part in
+    place of both, for a set that is no such grid. direction: "tuned_to_base" gives the base these parts of
+    the model (are they sufficient?), "base_to_tuned" gives the model these parts of the base (are they
+    necessary?). random: 0 is what training changed; any other number puts in its place, by that seed, a
+    change of the same size that means nothing (`weights.shuffled`), added to the base or taken from the
+    model.
     """
 
     layers: tuple[int, ...] | None = None
     parts: tuple[Part, ...] = PARTS
     direction: Literal["tuned_to_base", "base_to_tuned"] = "tuned_to_base"
+    blocks: tuple[Block, ...] | None = None
+    random: int = 0
 
     def __post_init__(self) -> None:
-        if unknown := [part for part in self.parts if part not in PARTS]:
+        named = self.parts if self.blocks is None else [part for _, part in self.blocks]
+        if unknown := [part for part in named if part not in PARTS]:
             raise SpecError(
                 f"Graft knows no part '{unknown[0]}'.", field="under", remedy=f"Known: {', '.join(PARTS)}."
             )
+        if self.blocks is not None and (self.layers is not None or self.parts != PARTS):
+            raise SpecError("Graft takes either blocks or layers and parts.", field="under")
+
+    def takes(self, layer: int, part: str) -> bool:
+        """Whether weights of this layer and part are grafted."""
+        if self.blocks is not None:
+            return (layer, part) in self.blocks
+        return part in self.parts and (self.layers is None or layer in self.layers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +121,18 @@ class Direction:
 class MeanShift:
     """Mean state of the model minus mean state of its base at one layer, over the tokens of a data set.
 
-    The tokens are those of `States(dataset)`: four per example, spread evenly.
+    The tokens are those of `States(dataset)`: four per example, spread evenly. Without a layer it is the one
+    at this share of the depth (0 embedding, 1 last block). random: as in `Contrast`.
     """
 
     dataset: str
-    layer: int
+    layer: int | None = None
+    depth: float = 0.5
+    random: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.depth <= 1:
+            raise SpecError(f"MeanShift needs a depth in [0, 1], not {self.depth}.", field="under")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +191,28 @@ class Quantise:
             raise SpecError(f"Quantise takes 2 to 16 bits, not {self.bits}.", field="under")
 
 
+@dataclass(frozen=True, slots=True)
+class ShrinkIntruders:
+    """The largest intruder dimension of every weight matrix of the blocks, times `factor`: 1 leaves it, 0
+    removes it (Shuttleworth et al. 2024, arXiv 2410.21228).
+
+    epsilon, k: what counts as an intruder: a vector among the `k` leading left singular vectors of the tuned
+    matrix whose cosine with every one of the base is below epsilon. instead: shrinks in the same matrices the
+    leading direction that is no intruder and whose singular value is nearest, for comparison.
+    """
+
+    factor: float
+    epsilon: float = 0.5
+    k: int = 10
+    instead: bool = False
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.factor) and 0 < self.epsilon <= 1 and self.k >= 1):
+            raise SpecError(
+                "ShrinkIntruders needs a finite factor, epsilon in (0, 1] and k of 1 or more.", field="under"
+            )
+
+
 PromptIntervention = FewShot | Prefill | Template
-ModelIntervention = Interpolate | Graft | Ablate | Add | Quantise
+ModelIntervention = Interpolate | Graft | Ablate | Add | Quantise | ShrinkIntruders
 Intervention = PromptIntervention | ModelIntervention

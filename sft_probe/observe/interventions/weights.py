@@ -8,24 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, NamedTuple
+from hashlib import sha256
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from sft_probe.errors import ModelError, SpecError
 from sft_probe.models.anatomy import Place, anatomy
-from sft_probe.observe.interventions.values import Graft
+from sft_probe.observe.interventions.values import Block, Graft
 from sft_probe.observe.weights import Effective, effective, home
 
 
 class Site(NamedTuple):
     """A parameter in a model.
 
-    owner: the module that holds it. adapter: the layer around that, if it adds to the forward pass. used:
-    what the forward pass uses. base: the base's tensor.
+    name: in the base. owner: the module that holds it. adapter: the layer around that, if it adds to the
+    forward pass. used: what the forward pass uses. base: the base's tensor.
     """
 
+    name: str
     place: Place
     owner: nn.Module
     adapter: nn.Module | None
@@ -51,7 +53,7 @@ def interpolated(model: nn.Module, base: nn.Module, alpha: float) -> AbstractCon
             return own
         return torch.lerp(site.base.float(), own.float(), alpha).to(own.dtype)
 
-    return _exchanged(model, base, between)
+    return exchanged(model, base, between)
 
 
 def grafted(model: nn.Module, base: nn.Module, graft: Graft) -> AbstractContextManager[None]:
@@ -64,12 +66,42 @@ def grafted(model: nn.Module, base: nn.Module, graft: Graft) -> AbstractContextM
     to_base = graft.direction == "tuned_to_base"
 
     def either(site: Site) -> Tensor:
-        chosen = site.place.module in graft.parts and (
-            graft.layers is None or site.place.layer in graft.layers
-        )
-        return site.dense if chosen == to_base else site.base
+        chosen = graft.takes(*site.place)
+        if not (chosen and graft.random):
+            return site.dense if chosen == to_base else site.base
+        own, change = site.dense, site.dense.float() - site.base.float()
+        change = shuffled(change, f"{graft.random} {site.name}")
+        return ((site.base.float() + change) if to_base else (own.float() - change)).to(own.dtype)
 
-    return _exchanged(model, base, either)
+    return exchanged(model, base, either)
+
+
+def blocks(model: nn.Module, base: nn.Module) -> dict[Block, bool]:
+    """All blocks of a model, by layer, and whether training changed them.
+
+    Raises: ModelError for a model whose weights cannot be exchanged.
+    """
+    _require_weights(model)
+    found: dict[Block, bool] = {}
+    with torch.no_grad():
+        for site in _sites(model, base):
+            block = cast("Block", tuple(site.place))
+            found[block] = found.get(block, False) or not torch.equal(site.dense, site.base)
+    return dict(sorted(found.items()))
+
+
+def shuffled(change: Tensor, seed: str) -> Tensor:
+    """The same numbers, along every axis in another order and with signs turned at random.
+
+    Norm and singular values stay as they are. Draws from no shared generator.
+    """
+    generator = torch.Generator().manual_seed(int.from_bytes(sha256(seed.encode()).digest()[:7]))
+    for axis, size in enumerate(change.shape):
+        order = torch.randperm(size, generator=generator)
+        signs = 2 * torch.randint(0, 2, (size,), generator=generator) - 1
+        signs = signs.view([-1 if a == axis else 1 for a in range(change.ndim)])
+        change = change.index_select(axis, order.to(change.device)) * signs.to(change)
+    return change
 
 
 def quantised(model: nn.Module, base: nn.Module, bits: int) -> AbstractContextManager[None]:
@@ -81,7 +113,7 @@ def quantised(model: nn.Module, base: nn.Module, bits: int) -> AbstractContextMa
         inside = 1 <= site.place.layer <= last
         return round_to_nearest(site.dense, bits, inputs) if inside and inputs is not None else site.dense
 
-    return _exchanged(model, base, rounded, soft_prompts=True)
+    return exchanged(model, base, rounded, soft_prompts=True)
 
 
 def round_to_nearest(weight: Tensor, bits: int, inputs: int) -> Tensor:
@@ -109,12 +141,15 @@ def _input_axis(site: Site) -> int | None:
 
 
 @contextmanager
-def _exchanged(
+def exchanged(
     model: nn.Module, base: nn.Module, weight: Callable[[Site], Tensor], *, soft_prompts: bool = False
 ) -> Iterator[None]:
-    """Other tensors in the place of weights, and the adapters whose product they hold switched off."""
-    if not soft_prompts and any(c.is_prompt_learning for c in getattr(model, "peft_config", {}).values()):
-        raise ModelError("a soft prompt is no weight of the base, so it cannot be grafted or interpolated.")
+    """Other tensors in the place of weights, and the adapters whose product they hold switched off.
+
+    soft_prompts: whether a model with a soft prompt, which is no weight of the base, will do.
+    """
+    if not soft_prompts:
+        _require_weights(model)
     with torch.no_grad():
         sites = [(site, weight(site).to(site.parameter)) for site in _sites(model, base)]
     own = [(site.parameter, site.parameter.data) for site, _ in sites]
@@ -132,6 +167,11 @@ def _exchanged(
             parameter.data = tensor
 
 
+def _require_weights(model: nn.Module) -> None:
+    if any(config.is_prompt_learning for config in getattr(model, "peft_config", {}).values()):
+        raise ModelError("a soft prompt is no weight of the base, so it cannot be grafted or interpolated.")
+
+
 def _sites(model: nn.Module, base: nn.Module) -> Iterator[Site]:
     """Every parameter of the base in the model. A tied weight comes once, unless the model has untied it."""
     parts, seen = anatomy(base), set()
@@ -141,4 +181,4 @@ def _sites(model: nn.Module, base: nn.Module) -> Iterator[Site]:
         if parameter not in seen:
             seen.add(parameter)
             before = weight.detach().to(parameter)
-            yield Site(parts.place(name), owner, adapter, parameter, effective(model, name), before)
+            yield Site(name, parts.place(name), owner, adapter, parameter, effective(model, name), before)
