@@ -88,6 +88,7 @@ def _compare(tuned: Tensor, base: Tensor, tokens: Tensor) -> dict[str, Tensor]:
         "entropy_base": entropy(log_q),
         "logprob_tuned": log_p.gather(-1, forced).squeeze(-1),
         "logprob_base": log_q.gather(-1, forced).squeeze(-1),
+        "logprob_tuned_top": log_p.gather(-1, log_q.argmax(-1, keepdim=True)).squeeze(-1),
     }
     return {name: column.cpu().double() for name, column in floats.items()} | {
         "base_rank": rank,

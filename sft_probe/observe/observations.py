@@ -4,7 +4,7 @@ probes can be tested on hand-made arrays."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import overload
 
 import numpy as np
@@ -12,15 +12,18 @@ from numpy.typing import NDArray
 
 from sft_probe.data.examples import Example
 from sft_probe.observe.needs import (
+    Attention,
     Benchmark,
     Contexts,
     Generations,
+    Grafts,
     Need,
     Scores,
     StateLikeness,
     States,
     TokenDivergence,
     TokenLogprobs,
+    Unembedding,
     Weights,
 )
 
@@ -85,6 +88,7 @@ class TokenDivergenceSeen:
     entropy_base: Floats  # (t,)
     logprob_tuned: Floats  # (t,) of the forced token
     logprob_base: Floats  # (t,)
+    logprob_tuned_top: Floats = field(default_factory=lambda: np.empty(0))  # (t,) of the base's argmax
     contexts: Contexts = "gold"  # whose answers were forced, as in `TokenDivergence`
 
 
@@ -97,6 +101,8 @@ class StatesSeen:
     position: Ints  # (m,) token index within the sequence
     layers: tuple[int, ...]  # 0 = embedding, 1..L = blocks
     states: NDArray[np.float32]  # (len(layers), m, hidden)
+    following: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    """(m,) id of the token behind each, which the state predicts; may be left out in arrays made by hand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +119,32 @@ class StateLikenessSeen:
     cka: Floats  # (layers, 1 + groups) debiased linear CKA
     cka_zscored: Floats  # (layers, 1 + groups) the same, every dimension z-scored
     drift: Floats  # (layers, 1 + groups) unaligned, relative to the spread of the base's states
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttentionSeen:
+    """`Attention`: per head of each layer, averaged over the tokens from which the answer of an example is
+    predicted. Layers without attention, or with a kernel that hides its weights, are left out.
+    """
+
+    examples: tuple[Example, ...]
+    layers: tuple[int, ...]  # blocks, from 1
+    kinds: tuple[str, ...]  # "first", those that the rows name, "answer", "other"; each token is of one kind
+    present: Bools  # (kinds, n) whether an example has such tokens
+    entropy: Floats  # (layers, heads, n) in nats
+    distance: Floats  # (layers, heads, n) total variation to the base's head, from 0 to 1
+    mass: Floats  # (layers, heads, kinds, n) share of the attention
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnembeddingSeen:
+    """`Unembedding`: read takes (n, hidden) states behind the last block to (n, vocab) logits; None where the
+    model's logits cannot be made apart, and then `why` says so. text_of: a token as text.
+    """
+
+    read: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None
+    text_of: Callable[[int], str]
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +194,43 @@ class BenchmarkSeen:
     n_truncated: int = 0  # requests cut on the left to fit the model's context
 
 
+def _no_rows() -> Floats:
+    return np.zeros((0, 0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraftItem:
+    """An example or a document of a task. cluster: a name that no other data set has."""
+
+    dataset: str
+    item: str
+    cluster: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraftsSeen:
+    """`Grafts`: one number per item in nats, larger for better; c blocks were changed by training.
+
+    blocks: all of them, as layer and part. random_*: with a change of the same size that means nothing in
+    place of that of training. path: blocks that the search took, in order; row i of `together` has the
+    first i + 1 of them. held_back: items that the search did not go by. why: nothing could be grafted.
+    """
+
+    items: tuple[GraftItem, ...]
+    base: Floats  # (n,)
+    tuned: Floats  # (n,)
+    blocks: tuple[tuple[int, str], ...] = ()
+    changed: Bools = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))  # (blocks,)
+    sufficient: Floats = field(default_factory=_no_rows)  # (c, n) base with the tuned block
+    necessary: Floats = field(default_factory=_no_rows)  # (c, n) tuned with the base's block
+    random_sufficient: Floats = field(default_factory=_no_rows)  # (c, n)
+    random_necessary: Floats = field(default_factory=_no_rows)  # (c, n)
+    path: tuple[tuple[int, str], ...] = ()
+    together: Floats = field(default_factory=_no_rows)  # (len(path), n)
+    held_back: Bools = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))  # (n,)
+    why: str = ""
+
+
 Observation = (
     ScoresSeen
     | TokenLogprobsSeen
@@ -169,8 +238,11 @@ Observation = (
     | TokenDivergenceSeen
     | StatesSeen
     | StateLikenessSeen
+    | AttentionSeen
+    | UnembeddingSeen
     | WeightsSeen
     | BenchmarkSeen
+    | GraftsSeen
 )
 
 
@@ -193,9 +265,15 @@ class Observed:
     @overload
     def __getitem__(self, need: StateLikeness) -> StateLikenessSeen: ...
     @overload
+    def __getitem__(self, need: Attention) -> AttentionSeen: ...
+    @overload
+    def __getitem__(self, need: Unembedding) -> UnembeddingSeen: ...
+    @overload
     def __getitem__(self, need: Weights) -> WeightsSeen: ...
     @overload
     def __getitem__(self, need: Benchmark) -> BenchmarkSeen: ...
+    @overload
+    def __getitem__(self, need: Grafts) -> GraftsSeen: ...
     def __getitem__(self, need: Need) -> Observation:
         return self._observations[need]
 

@@ -11,7 +11,15 @@ from sft_probe.testing.tiny import tiny_base, tiny_data, tiny_tuned
 
 BASE, DATA = tiny_base(), tiny_data()
 TUNED = tiny_tuned(BASE)
-FLOATS = ("kl_tuned_base", "kl_base_tuned", "entropy_tuned", "entropy_base", "logprob_tuned", "logprob_base")
+FLOATS = (
+    "kl_tuned_base",
+    "kl_base_tuned",
+    "entropy_tuned",
+    "entropy_base",
+    "logprob_tuned",
+    "logprob_base",
+    "logprob_tuned_top",
+)
 
 
 def look(need: TokenDivergence) -> TokenDivergenceSeen:
@@ -34,6 +42,7 @@ def naive(ids: list[int], start: int) -> dict[str, list[float]]:
             -(lq.exp() * lq).sum(),
             lp[ids[at]],
             lq[ids[at]],
+            lp[lq.argmax()],
             1 + sum(x > favourite for x in lq),
             sum(x == favourite for x in lq) - 1,
         )

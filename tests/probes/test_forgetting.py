@@ -48,15 +48,22 @@ def test_gains_and_losses_per_task_and_pooled(find: Find) -> None:
         "accuracy_change": (-8 / 40, -8 / 60),
         "gained": (1 / 40, 1 / 60),
         "lost": (9 / 40, 9 / 60),
+        "kept": (21 / 40, 41 / 60),
+        "never": (9 / 40, 9 / 60),
         "churn": (10 / 40, 10 / 60),
+        "numeric_churn": (1 / 40, 2 / 60),  # the first document of each task has a margin of zero
+        "churn_beyond_numerics": (9 / 40, 8 / 60),
         "mcnemar_p": (22 / 1024, 22 / 1024),  # one against nine
+        "mcnemar_mid_p": (12 / 1024, 12 / 1024),
         "margin_change": (-2.0, -2 * 40 / 60),
     }
     for metric, values in expected.items():
         rows = [find(found, metric, dataset=dataset) for dataset in ("facts", "all")]
         assert [row.value for row in rows] == pytest.approx(values), metric
         assert [row.n for row in rows] == [40, 60]
-    assert {row.metric for row in found.rows} == set(expected)
+    assert {row.metric for row in found.rows} == {*expected, "flip_kappa"}
+    agreed, chance = 30 / 40, (30 * 22 + 10 * 18) / 40**2
+    assert find(found, "flip_kappa", dataset="facts").value == pytest.approx((agreed - chance) / (1 - chance))
     assert find(found, "accuracy", dataset="facts").null_value == 30 / 40
     assert find(found, "accuracy_change", dataset="facts").ci_high < 0
 
@@ -67,12 +74,15 @@ def test_the_base_forgot_nothing_but_is_not_certain_of_it(find: Find) -> None:
     assert change.value == 0
     assert change.ci_low < -0.05 < 0.05 < change.ci_high
     assert find(found, "mcnemar_p", dataset="all").value == 1
+    assert find(found, "flip_kappa", dataset="grammar").value == 1  # all alike, so kappa itself is undefined
     assert find(found, "lost", dataset="grammar").ci_high > 0.1
 
 
 def test_items_hold_the_answer() -> None:
     items = PROBE.measure(TUNED, BASE).items
-    assert len(items) == 60
+    assert len(items) == 120
+    assert {item.metric for item in items} == {"correct", "margin"}
+    assert items[1].value == -2.0
     assert (items[0].metric, items[0].dataset, items[0].value, items[0].prediction) == (
         "correct",
         "facts",
@@ -84,7 +94,7 @@ def test_items_hold_the_answer() -> None:
 def test_only_documents_seen_both_times_count(find: Find) -> None:
     found = PROBE.measure(observed(answers("facts", [1, 0, 1])), observed(answers("facts", [1, 1])))
     assert find(found, "accuracy", dataset="facts").n == 2
-    assert len(found.items) == 2
+    assert [item.metric for item in found.items] == ["correct", "margin"] * 2
 
 
 def test_clusters_are_what_was_drawn(find: Find) -> None:
