@@ -15,6 +15,7 @@ SCHEMA_VERSION = 1
 
 Better = Literal["higher", "lower", "neither"]
 NAN = math.nan
+RELEARNING = "relearning"  # what a copy of the tuned model shows that is trained on, likewise
 TRAINING = "training_dynamics"  # what training itself shows stands in the column `probe` under this name
 
 

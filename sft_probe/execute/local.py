@@ -9,9 +9,11 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from sft_probe.errors import SpecError
+from sft_probe.execute.between import compare_runs
 from sft_probe.execute.prepare import Prepared, prepare
+from sft_probe.schema import RELEARNING
 from sft_probe.store.documents import write_edits, write_study
-from sft_probe.store.runs import BASE, RunStore, RunWriter
+from sft_probe.store.runs import BASE, BETWEEN, RunStore, RunWriter
 from sft_probe.study.arms import Job, jobs, resolve
 from sft_probe.study.decompose import is_companion
 from sft_probe.study.progress import Progress, Silent
@@ -19,6 +21,7 @@ from sft_probe.study.schedule import probe_steps
 from sft_probe.study.yaml import dump_study
 from sft_probe.train.edits.pipeline import make_edits
 from sft_probe.train.host import ProbeHost
+from sft_probe.train.relearning import Patient, relearn
 from sft_probe.train.sft import ArmRun, make_method, run_sft
 from sft_probe.train.stopping import StopAtForm
 
@@ -56,6 +59,9 @@ def run_study(spec: StudySpec, *, progress: Progress | None = None, force: bool 
                 progress.advance(_units(spec, job))
             else:
                 _try_job(spec, job, prepared, store, progress)
+        if spec.save_model:
+            progress.activity(BETWEEN, 0, 0, "task_vectors")
+            compare_runs(prepared, store)
     finally:
         progress.close()
     return prepared
@@ -138,6 +144,18 @@ def _run_job(spec: StudySpec, job: Job, prepared: Prepared, store: RunStore, pro
         writer.note(
             trainable_parameters=trained.trainable_parameters, total_parameters=trained.total_parameters
         )
+        if spec.revive:
+            progress.activity(job.arm, job.seed, trained.steps, RELEARNING)
+            patient = Patient(
+                tuned=trained.model,
+                base=prepared.base,
+                observer=prepared.observer,
+                training=training,
+                seed=job.seed,
+            )
+            began = time.perf_counter()
+            writer.append(trained.steps, RELEARNING, relearn(patient, spec.revive, scratch))
+            writer.spent(RELEARNING, time.perf_counter() - began)
         if spec.save_model:
             folder = str(writer.folder / "model")
             trained.model.save_pretrained(folder)

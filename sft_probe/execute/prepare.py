@@ -27,10 +27,12 @@ from sft_probe.observe.observer import Observer
 from sft_probe.probes.base import Probe
 from sft_probe.probes.battery import Battery, make_probe
 from sft_probe.probes.selection import select
+from sft_probe.schema import RELEARNING
 from sft_probe.store.documents import write_audit, write_environment, write_probes
 from sft_probe.study.decompose import PROBE
 from sft_probe.train.edits.base import Edit
 from sft_probe.train.edits.pipeline import LoggedChange, edit_training
+from sft_probe.train.relearning import ABOUT
 from sft_probe.world import materialise
 
 if TYPE_CHECKING:
@@ -106,7 +108,8 @@ def prepare(spec: StudySpec) -> Prepared:
     stop_on_errors(findings, spec.data.allow)
     environment = describe_environment(spec.base, base, data)
     write_environment(spec.output_dir, environment)
-    write_probes(spec.output_dir, {probe.name: probe.about for probe in probes}, chosen.not_applicable)
+    abouts = {probe.name: probe.about for probe in probes} | ({RELEARNING: ABOUT} if spec.revive else {})
+    write_probes(spec.output_dir, abouts, chosen.not_applicable)
     observer = Observer(
         base,
         chosen.data,

@@ -56,4 +56,6 @@ def job_digest(spec: StudySpec, arm: str, seed: int) -> str:
         "probes": [probe.model_dump(mode="json") for probe in spec.probes],
         "schedule": spec.schedule.model_dump(mode="json"),
     }
+    if spec.revive:
+        decisive["revive"] = spec.revive.model_dump(mode="json")
     return hashlib.sha256(json.dumps(decisive, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

@@ -10,6 +10,7 @@ from sft_probe.registry import available
 from sft_probe.study.spec import DataSpec, ModelSpec, Spec, StudySpec, TrainingSpec
 
 SECTIONS: Mapping[str, type[Spec]] = {"base": ModelSpec, "data": DataSpec, "training": TrainingSpec}
+SWITCHES = ("decompose", "revive")  # sections that `true` turns on with their defaults
 ALL = "all"
 
 
@@ -58,8 +59,9 @@ def _fold_values(study: dict[str, Any], file: str) -> dict[str, Any]:
         study = _with(study, "seeds", [seed], file, "seed")
     if isinstance(study.get("report_to"), str):
         study["report_to"] = [] if study["report_to"] == "none" else [study["report_to"]]
-    if isinstance(study.get("decompose"), bool):
-        study["decompose"] = {} if study["decompose"] else None
+    for key in SWITCHES:
+        if isinstance(study.get(key), bool):
+            study[key] = {} if study[key] else None
     if study.get("probes") == ALL:
         study["probes"] = [ALL]
     if isinstance(study.get("probes"), list):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sft_probe.study.folding import SECTIONS
+from sft_probe.study.folding import SECTIONS, SWITCHES
 from sft_probe.study.spec import StudySpec, TrainingSpec
 
 
@@ -20,6 +20,8 @@ def study_schema() -> dict[str, Any]:
         for key, value in section.model_json_schema()["properties"].items():
             top.setdefault(key, value)
     top["seed"] = {"type": "integer", "minimum": 0, "description": "One training seed, in place of `seeds`."}
+    for key in SWITCHES:
+        top[key]["anyOf"].append({"type": "boolean"})
     trackers = top["report_to"]
     top["report_to"] = {"description": trackers["description"], "anyOf": [{"type": "string"}, trackers]}
     parts["ArmSpec"]["properties"] |= TrainingSpec.model_json_schema()["properties"]

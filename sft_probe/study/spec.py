@@ -170,7 +170,14 @@ class ScheduleSpec(Spec):
     """Number of log-spaced steps between the first and the last."""
     steps: tuple[int, ...] | None = None
     """Exactly these steps, in place of log-spaced ones."""
-    ends_only: tuple[str, ...] = ("forgetting",)
+    ends_only: tuple[str, ...] = (
+        "forgetting",
+        "lost_items",
+        "interpolation",
+        "intruder_dimensions",
+        "intruder_shrinkage",
+        "mode_connectivity",
+    )
     """Probes that look only at step 0 and at the end."""
 
     @field_validator("steps")
@@ -204,6 +211,19 @@ class DecomposeSpec(Spec):
         return self
 
 
+class ReviveSpec(Spec):
+    """A few steps of training on a copy of each tuned model: does what was lost come back before news?"""
+
+    steps: int = Field(default=16, ge=1)
+    """Optimiser steps on documents that were lost, and as many that nobody knew."""
+    learning_rate: float | None = Field(default=None, gt=0)
+    """Constant; the arm's own peak if not given."""
+    tasks: tuple[str, ...] = Field(default=("world",), min_length=1)
+    """lm-eval tasks whose documents are meant."""
+    documents: int = Field(default=50, ge=2)
+    """Documents of each task."""
+
+
 class StudySpec(Spec):
     """Everything that decides the numbers of a study."""
 
@@ -224,13 +244,15 @@ class StudySpec(Spec):
     """Arm the others are compared with; the first if not given."""
     decompose: DecomposeSpec | None = None
     """Take the gain of the reference arm apart: `true`, or shares of strata. Adds arms and a probe."""
+    revive: ReviveSpec | None = None
+    """Train a copy of each tuned model a little, to tell what is hidden from what is gone: `true`, or how."""
     probes: tuple[ProbeSpec, ...] = Field(min_length=1)
     """What is measured; `all` for every registered probe that the data allow. See `sft-probe ls probes`."""
     schedule: ScheduleSpec = ScheduleSpec()
     report_to: tuple[str, ...] = ()
     """Trackers that also get the training log, as in transformers."""
     save_model: bool = False
-    """Keep the weights of every arm under `runs/<run>/model`."""
+    """Keep the weights of every arm under `runs/<run>/model`, and compare arms and seeds by their weights."""
 
     @property
     def reference(self) -> str:
@@ -248,9 +270,10 @@ class StudySpec(Spec):
     @classmethod
     def _can_be_folders(cls, value: dict[str, ArmSpec]) -> dict[str, ArmSpec]:
         for name in value:
-            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name) or name == "base":
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name) or name in ("base", "between"):
                 raise ValueError(
-                    f"'{name}' cannot name an arm: use letters, digits, '_', '.' and '-', but not 'base'"
+                    f"'{name}' cannot name an arm: use letters, digits, '_', '.' and '-', but not 'base' or "
+                    "'between'"
                 )
         return value
 

@@ -48,6 +48,7 @@ class TrainedArm:
     trainable_parameters: int
     total_parameters: int
     train_rows: int
+    steps: int
     metrics: dict[str, float]  # the trainer's own: train_runtime in seconds, train_loss in nats per token, …
 
 
@@ -86,6 +87,7 @@ def run_sft(
         trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
         total_parameters=sum(p.numel() for p in base.model.parameters()),
         train_rows=len(rows),
+        steps=int(trainer.state.global_step),
         metrics={name: float(value) for name, value in result.metrics.items()},
     )
 

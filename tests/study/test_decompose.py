@@ -25,7 +25,7 @@ def test_companions_of_the_reference_arm_differ_in_their_rows_alone() -> None:
         assert [found.name for found in arm.edits] == [edit]
         assert (arm.method, arm.training) == (spec.arms["full"].method, spec.arms["full"].training)
     assert [probe.name for probe in spec.probes] == ["task_alignment", PROBE]
-    assert spec.schedule.ends_only == ("forgetting", PROBE)
+    assert spec.schedule.ends_only == ("forgetting", "lost_items", "interpolation", PROBE)
     assert spec.reference == "full"
 
 
