@@ -73,5 +73,5 @@ def _signs(count: int, rng: np.random.Generator, resamples: int) -> Floats:
         bits = np.arange(2**count)[:, None] >> np.arange(count) & 1
     else:
         bits = rng.integers(0, 2, size=(resamples, count))
-    signs: Floats = 2.0 * bits - 1.0
+    signs: Floats = np.where(bits, 1.0, -1.0)
     return signs

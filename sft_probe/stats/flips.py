@@ -11,7 +11,7 @@ import numpy as np
 
 from sft_probe.stats.families import adjust_together, cluster_sums
 from sft_probe.stats.intervals import Floats, Interval, Ints, mean_interval, share_interval
-from sft_probe.stats.resampling import bootstrap_interval
+from sft_probe.stats.resampling import expanded_percentiles, resampled_sums
 
 
 class Flips(NamedTuple):
@@ -61,13 +61,27 @@ def flip_intervals(
     nothing flips. This one is for what they cannot do, functions of several shares on the same draws.
     """
     gained, lost = (after > before).astype(float), (after < before).astype(float)
-    columns = {"gained": gained, "lost": lost, "churn": gained + lost, "net": gained - lost}
-    found = {}
-    for name, values in columns.items():
-        sums = cluster_sums(np.stack([values, np.ones(values.size)], axis=1), clusters)
-        interval = bootstrap_interval(lambda x: x[:, 0] / x[:, 1], sums, rng, resamples=resamples)
-        found[name] = replace(interval, n=values.size)
-    return found
+    plain = {
+        name: mean_interval(values, clusters)
+        for name, values in {
+            "gained": gained,
+            "lost": lost,
+            "churn": gained + lost,
+            "net": gained - lost,
+        }.items()
+    }
+    if plain["net"].why:
+        return plain
+    sums = resampled_sums(
+        cluster_sums(np.stack([gained, lost, np.ones(lost.size)], 1), clusters), rng, resamples
+    )
+    more, less = sums[:, 0] / sums[:, 2], sums[:, 1] / sums[:, 2]
+    drawn = {"gained": more, "lost": less, "churn": more + less, "net": more - less}
+    how = f"bootstrap over {plain['net'].n_clusters} clusters"
+    return {
+        name: expanded_percentiles(replace(found, df=nan, how=how), drawn[name], found.df)
+        for name, found in plain.items()
+    }
 
 
 def seed_flip_rate(scores: Floats, clusters: Ints | None = None) -> Interval:
@@ -119,13 +133,14 @@ def first_loss(
     clusters: Ints | None = None,
     *,
     alpha: float = 0.05,
+    resamples: int = 1999,
 ) -> FirstLoss:
     """When a loss is first shown, with one chance of error for all looks together.
 
     steps: of k looks after the start.  changes: (k, n) value of each item minus that before training.
     Looks share the items and the start, so they are adjusted together, one-sidedly.
     """
-    p = adjust_together(np.asarray(changes, float).T, rng, clusters, side="less")
+    p = adjust_together(np.asarray(changes, float).T, rng, clusters, side="less", resamples=resamples)
     shown = np.flatnonzero(p <= alpha)
     return FirstLoss(step=float(steps[shown[0]]) if shown.size else nan, p=p)
 

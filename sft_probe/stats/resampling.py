@@ -80,12 +80,26 @@ def bootstrap_interval(
     plain = Interval(value=value, n_clusters=count)
     if count < 2:
         return replace(plain, why="one cluster")
-    weights = rng.multinomial(count, np.full(count, 1 / count), size=resamples)
-    drawn = statistic(weights @ by_cluster)
-    tail = float(ndtr(-sqrt(count / (count - 1)) * student_t(level, count - 1)))
+    drawn = statistic(resampled_sums(by_cluster, rng, resamples))
+    named = replace(plain, how=f"bootstrap over {count} clusters")
+    return expanded_percentiles(named, drawn, count - 1, level=level)
+
+
+def resampled_sums(by_cluster: Floats, rng: np.random.Generator, resamples: int) -> Floats:
+    """Sums over as many clusters as there are, drawn with replacement. (G, k) -> (resamples, k)."""
+    count = len(by_cluster)
+    sums: Floats = rng.multinomial(count, np.full(count, 1 / count), size=resamples) @ by_cluster
+    return sums
+
+
+def expanded_percentiles(plain: Interval, drawn: Floats, df: float, *, level: float = 0.95) -> Interval:
+    """`plain` with limits and standard error from bootstrap draws.
+
+    df: of a mean over these clusters, G - 1 if they are of equal size.
+    """
+    tail = float(ndtr(-sqrt((df + 1) / df) * student_t(level, df)))
     low, high = np.quantile(drawn, (tail, 1 - tail))
-    how = f"bootstrap over {count} clusters"
-    return replace(plain, low=float(low), high=float(high), se=float(drawn.std(ddof=1)), how=how)
+    return replace(plain, low=float(low), high=float(high), se=float(drawn.std(ddof=1)))
 
 
 def hierarchical_interval(
@@ -108,30 +122,31 @@ def hierarchical_interval(
     """
     seeds, items = scores.shape
     codes = np.arange(items) if clusters is None else np.unique(clusters, return_inverse=True)[1]
-    members = [np.flatnonzero(codes == code) for code in range(int(codes.max(initial=-1)) + 1)]
+    count = int(codes.max(initial=-1)) + 1
     plain = Interval(value=float(statistic(scores)), n=items, n_clusters=seeds)
-    if seeds < 2 or len(members) < 2:
+    if seeds < 2 or count < 2:
         return replace(plain, why="one seed" if seeds < 2 else "one cluster")
+    members = None if count == items else [np.flatnonzero(codes == code) for code in range(count)]
 
     def drawn(of_seeds: bool, of_items: bool) -> float:
         values = np.empty(resamples)
         for turn in range(resamples):
             table = scores[rng.integers(0, seeds, seeds)] if of_seeds else scores
             if of_items:
-                chosen = rng.integers(0, len(members), len(members))
-                table = table[:, np.concatenate([members[code] for code in chosen])]
+                chosen = rng.integers(0, count, count)
+                table = table[:, np.concatenate([members[code] for code in chosen]) if members else chosen]
             values[turn] = statistic(table)
         return float(values.var(ddof=1))
 
     by_seed, by_item, both = drawn(True, False), drawn(False, True), drawn(True, True)
-    up_seed, up_item = seeds / (seeds - 1), len(members) / (len(members) - 1)
+    up_seed, up_item = seeds / (seeds - 1), count / (count - 1)
     shared = max(0.0, both - by_seed - by_item) * up_seed * up_item
     parts = (
         Interval(value=plain.value, se=sqrt(by_seed * up_seed), df=seeds - 1),
-        Interval(value=plain.value, se=sqrt(by_item * up_item), df=len(members) - 1),
+        Interval(value=plain.value, se=sqrt(by_item * up_item), df=count - 1),
     )
     found = over_parts(*parts, shared, level=level)
-    how = f"bootstrap over {seeds} seeds and {len(members)} clusters"
+    how = f"bootstrap over {seeds} seeds and {count} clusters"
     return replace(found, n=items, n_clusters=seeds, how=how)
 
 

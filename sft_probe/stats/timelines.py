@@ -8,11 +8,11 @@ from math import nan
 
 import numpy as np
 
-from sft_probe.stats.families import adjust_together
+from sft_probe.stats.families import adjust_together, cluster_sums
 from sft_probe.stats.intervals import Floats, Interval, Ints, mean_interval
-from sft_probe.stats.seeds import over_seeds, over_seeds_and_items
+from sft_probe.stats.seeds import combined, over_seeds
 
-PARTS = 8  # points tried between two looks before a limit is halved in
+PARTS = 64  # points tried between two looks
 
 
 def half_way(steps: Sequence[float] | Floats, values: Sequence[float] | Floats) -> float:
@@ -39,23 +39,56 @@ def half_time(steps: Sequence[float] | Floats, scores: Floats, clusters: Ints | 
     argument). They are undefined if a change from first to last look is not shown.
     """
     at, scores = np.asarray(steps, float), np.asarray(scores, float)
-    seeds, items, _ = scores.shape
-    value = half_way(at, scores.mean(axis=(0, 1)))
-    counts = Interval(value=value, n=items, n_clusters=items if seeds == 1 else seeds)
-    whole = _interval(scores[..., -1] - scores[..., 0], clusters)
-    if whole.why or not (whole.low > 0 or whole.high < 0):
-        return replace(counts, why=whole.why or "no change is shown")
-    middle = (scores[..., 0] + scores[..., -1]) / 2
+    seeds, items, looks = scores.shape
+    mean = scores.mean(axis=(0, 1))
+    value = half_way(at, mean)
+    gain = scores[..., -1] - scores[..., 0]
+    over = over_seeds(gain.mean(axis=1)) if items == 1 else mean_interval(gain.mean(axis=0), clusters)
+    groups = over.n_clusters if seeds == 1 else seeds
+    found = Interval(value=value, n=items, n_clusters=groups, why=over.why)
+    if over.why:
+        return found
+    errors = _errors(scores, clusters)
+    ends = np.zeros(looks)
+    ends[[0, -1]] = -1, 1
+    if abs(ends @ mean) <= errors(ends[None, :])[0]:
+        return replace(found, why="no change is shown")
+    grid = np.unique(
+        [*np.interp(np.linspace(0, looks - 1, PARTS * (looks - 1) + 1), range(looks), at), value]
+    )
+    from_middle = np.stack([np.interp(grid, at, one) for one in np.eye(looks)], axis=1) - np.abs(ends) / 2
+    possible = grid[np.abs(from_middle @ mean) <= errors(from_middle) + 1e-12]
+    how = f"t over {seeds} seeds and their items" if min(seeds, items) > 1 else over.how
+    return replace(found, low=float(possible[0]), high=float(possible[-1]), how=how)
 
-    def possible(step: float) -> bool:
-        found = _interval(_at(at, scores, step) - middle, clusters)
-        return found.low <= 0 <= found.high
 
-    between = np.linspace(0, at.size - 1, PARTS * (at.size - 1) + 1)
-    grid = np.unique([*np.interp(between, np.arange(at.size), at), value])
-    inside = [step for step in grid if possible(step)]
-    low, high = (_edge(grid, limit, possible, side) for limit, side in ((inside[0], -1), (inside[-1], 1)))
-    return replace(counts, low=low, high=high, n_clusters=whole.n_clusters, how=whole.how)
+def _errors(scores: Floats, clusters: Ints | None) -> Callable[[Floats], Floats]:
+    """Half widths of the t intervals of sums over the looks: (m, k) weights -> (m,)."""
+    seeds, items, looks = scores.shape
+    covariances, dfs, shared = [], [], np.zeros((looks, looks))
+    if items > 1:
+        by_item = scores.mean(axis=0)
+        sums = cluster_sums(by_item - by_item.mean(axis=0), clusters)
+        share = cluster_sums(np.full((items, 1), 1 / items), clusters)
+        covariances.append((sums / (1 - share)).T @ sums / items**2)
+        dfs.append(mean_interval(by_item[:, 0], clusters).df)
+    if seeds > 1:
+        covariances.append(np.cov(scores.mean(axis=1), rowvar=False) / seeds)
+        dfs.append(seeds - 1)
+    if min(seeds, items) > 1:
+        apart = scores - scores.mean(axis=0) - scores.mean(axis=1, keepdims=True) + scores.mean(axis=(0, 1))
+        crossed = (seeds - 1) * (items - 1) * seeds * items
+        shared = np.tensordot(apart, apart, ((0, 1), (0, 1))) / crossed
+
+    def errors(weights: Floats) -> Floats:
+        parts, both = (
+            np.einsum("mk,...kl,ml->...m", weights, c, weights) for c in (np.stack(covariances), shared)
+        )
+        variance, quantile = combined(parts.clip(0), dfs, both)
+        half: Floats = quantile * np.sqrt(variance)
+        return half
+
+    return errors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +113,7 @@ def change_point(
     clusters: Ints | None = None,
     *,
     alpha: float = 0.05,
+    resamples: int = 1999,
 ) -> ChangePoint:
     """Where a timeline jumps from one level to another, if it does.
 
@@ -95,50 +129,24 @@ def change_point(
     mean = values.mean(axis=0)
     gains = [split * (k - split) * (mean[split:].mean() - mean[:split].mean()) ** 2 for split in range(1, k)]
     step = float(at[1 + int(np.argmax(gains))])
-    p = _flat(values, rng, clusters)
+
+    def flat(part: Floats) -> float:
+        return _flat(part, rng, clusters, resamples)
+
+    p = flat(values)
     if not p <= alpha:
         return ChangePoint(step=step, p=p, why="no change is shown")
     sides = ((split, (values[:, :split], values[:, split:])) for split in range(1, k))
-    allowed = [
-        at[split] for split, parts in sides if min(_flat(part, rng, clusters) * 2 for part in parts) > alpha
-    ]
+    allowed = [at[split] for split, parts in sides if min(flat(part) * 2 for part in parts) > alpha]
     if not allowed:
         return ChangePoint(step=step, p=p, why="the change is spread over several looks")
     return ChangePoint(step=step, low=float(allowed[0]), high=float(allowed[-1]), p=p)
 
 
-def _flat(values: Floats, rng: np.random.Generator, clusters: Ints | None) -> float:
+def _flat(values: Floats, rng: np.random.Generator, clusters: Ints | None, resamples: int) -> float:
     """p-value that the mean does not change along the looks; 1 for a single look."""
     k = values.shape[1]
     if k < 2:
         return 1.0
     splits = [values[:, s:].mean(axis=1) - values[:, :s].mean(axis=1) for s in range(1, k)]
-    return float(adjust_together(np.stack(splits, axis=1), rng, clusters).min())
-
-
-def _interval(scores: Floats, clusters: Ints | None) -> Interval:
-    """(seeds, items) -> over whatever there are several of."""
-    seeds, items = scores.shape
-    if seeds == 1:
-        return mean_interval(scores[0], clusters)
-    return over_seeds(scores[:, 0]) if items == 1 else over_seeds_and_items(scores, clusters)
-
-
-def _at(steps: Floats, scores: Floats, step: float) -> Floats:
-    """Scores at a time between two looks. (seeds, items, k) -> (seeds, items)."""
-    last = int(np.clip(np.searchsorted(steps, step), 1, steps.size - 1))
-    share = (step - steps[last - 1]) / (steps[last] - steps[last - 1])
-    between: Floats = scores[..., last - 1] * (1 - share) + scores[..., last] * share
-    return between
-
-
-def _edge(grid: Floats, limit: float, possible: Callable[[float], bool], side: int) -> float:
-    """Where possible times end beyond `limit`, halved in towards the next grid point."""
-    place = int(np.searchsorted(grid, limit)) + side
-    if not 0 <= place < grid.size:
-        return float(limit)
-    inner, outer = float(limit), float(grid[place])
-    for _ in range(6):
-        centre = (inner + outer) / 2
-        inner, outer = (centre, outer) if possible(centre) else (inner, centre)
-    return inner
+    return float(adjust_together(np.stack(splits, axis=1), rng, clusters, resamples=resamples).min())

@@ -24,7 +24,9 @@ class Trend(NamedTuple):
     p: float
 
 
-def jonckheere(values: Floats, doses: Floats, rng: np.random.Generator) -> Trend:
+def jonckheere(
+    values: Floats, doses: Floats, rng: np.random.Generator, *, resamples: int = RESAMPLES
+) -> Trend:
     """The Jonckheere-Terpstra test: are values in higher doses larger?
 
     values, doses: (n,), such as one value per run.  The estimate is the share of pairs of different dose
@@ -47,10 +49,12 @@ def jonckheere(values: Floats, doses: Floats, rng: np.random.Generator) -> Trend
     found = Interval(value=float(rises(values)) / pairs, n=values.size, n_clusters=values.size)
     if values.size > FEW:
         return Trend(found, float(kendalltau(values, doses).pvalue))
-    return Trend(found, _permuted(values, rises, rng))
+    return Trend(found, _permuted(values, rises, rng, resamples))
 
 
-def spearman(x: Floats, y: Floats, rng: np.random.Generator, *, level: float = 0.95) -> Trend:
+def spearman(
+    x: Floats, y: Floats, rng: np.random.Generator, *, level: float = 0.95, resamples: int = RESAMPLES
+) -> Trend:
     """Spearman's rank correlation of two measures over runs or items.
 
     x, y: (n,).  Limits on Fisher's scale with the variance of Bonett & Wright, from four pairs on; where
@@ -69,7 +73,7 @@ def spearman(x: Floats, y: Floats, rng: np.random.Generator, *, level: float = 0
     if n > FEW:
         p = float(spearmanr(x, y).pvalue)
     else:
-        p = _permuted(one, lambda drawn, axis=-1: (drawn * two).sum(axis=axis), rng)
+        p = _permuted(one, lambda drawn, axis=-1: (drawn * two).sum(axis=axis), rng, resamples)
     plain = Interval(value=value, n=n, n_clusters=n, why="fewer than four pairs" if n < 4 else "")
     if plain.why:
         return Trend(plain, p)
@@ -89,13 +93,15 @@ def _untestable(x: Floats, y: Floats) -> Interval | None:
     return None
 
 
-def _permuted(values: Floats, statistic: Callable[..., Floats], rng: np.random.Generator) -> float:
+def _permuted(
+    values: Floats, statistic: Callable[..., Floats], rng: np.random.Generator, resamples: int
+) -> float:
     found = permutation_test(
         (values,),
         statistic,
         permutation_type="pairings",
         vectorized=True,
-        n_resamples=RESAMPLES,
+        n_resamples=resamples,
         batch=BATCH,
         rng=rng,
     )

@@ -45,7 +45,7 @@ def test_no_change_has_no_half_time() -> None:
     found = half_time(STEPS, scores(1, 200, np.full(5, 0.4)))
     assert found.why == "no change is shown"
     assert isnan(found.low)
-    assert half_time(STEPS, scores(1, 1)).why == "one item"
+    assert half_time(STEPS, scores(1, 1)).why == "one seed"
 
 
 def test_a_jump_is_found_and_a_slope_is_not_a_jump() -> None:
