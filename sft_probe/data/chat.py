@@ -72,6 +72,21 @@ def render(
     return replace(rendered, note=rendered.note or "system_folded")
 
 
+def prompt_text(
+    example: Example, tokenizer: PreTrainedTokenizerBase, chat_template: str | None = None
+) -> str:
+    """The text that is tokenised into `Rendered.prompt_ids`; empty for plain text.  Raises: as `render`."""
+    if not example.messages:
+        return ""
+    template = _template(tokenizer, chat_template)
+    try:
+        return _texts(example, tokenizer, template)[0]
+    except DataError:
+        if not (folded := _without_system(example)):
+            raise
+    return _texts(folded, tokenizer, template)[0]
+
+
 def _render_chat(example: Example, tokenizer: PreTrainedTokenizerBase, template: str) -> Rendered:
     prompt, full = _texts(example, tokenizer, template)
     if not full.startswith(prompt):

@@ -23,14 +23,14 @@ from safetensors.numpy import load, save
 
 from sft_probe.data.examples import Dataset, DataSets, Example
 from sft_probe.observe import observations
-from sft_probe.observe.needs import Benchmark, Need, Weights, data_of
+from sft_probe.observe.needs import Benchmark, Need, Standing, data_of
 from sft_probe.observe.observations import Observation
 from sft_probe.store.atomic import write_bytes
 
 if TYPE_CHECKING:
     from sft_probe.models.load import LoadedModel
 
-FORMAT = 1  # raised when an observation comes to mean something else under the same fields
+FORMAT = 3  # raised when an observation comes to mean something else under the same fields
 SUFFIX = ".observation"
 STRUCTURE = "structure"
 VARIABLE = "SFT_PROBE_CACHE"
@@ -69,7 +69,7 @@ class BaseCache:
 
     def get(self, need: Need) -> Observation | None:
         """What is kept for a need, or None if nothing is, or nothing that can be trusted."""
-        if isinstance(need, Weights):
+        if isinstance(need, Standing):
             return None
         path = self.path(need)
         try:
@@ -83,8 +83,8 @@ class BaseCache:
         return decode(payload, self._examples(need))
 
     def put(self, need: Need, observation: Observation) -> None:
-        """Keep what a need was shown. Weights are not kept: they are the base itself."""
-        if isinstance(need, Weights):
+        """Keep what a need was shown. Weights and unembedding are not kept: they are the base itself."""
+        if isinstance(need, Standing):
             return
         payload = encode(observation, self._examples(need))
         content = hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from sft_probe.observe.interventions import Contrast, Declared, Direction
+from sft_probe.observe.interventions import Contrast, Declared, Direction, MeanShift
 from sft_probe.observe.needs import Need, States
 from sft_probe.observe.observations import Floats, Observation, Observed, StatesSeen
 
@@ -22,14 +22,26 @@ def vectors(
         if isinstance(declared, Contrast):
             found[declared] = _contrast(declared, states)
         else:
-            shift = states.states[0].mean(0) - base[need].states[0].mean(0)
-            found[declared] = Direction(declared.layer, tuple(shift.tolist()))
+            found[declared] = _mean_shift(declared, states, base[need])
     return found
+
+
+def place_at(layers: Sequence[int], depth: float) -> int:
+    """Place among the layers that lies at a share of the depth."""
+    return round(depth * (len(layers) - 1))
+
+
+def _mean_shift(declared: MeanShift, seen: StatesSeen, base: StatesSeen) -> Direction:
+    place = 0 if declared.layer is not None else place_at(seen.layers, declared.depth)
+    shift: Floats = seen.states[place].mean(0) - base.states[place].mean(0)
+    if declared.random:
+        shift = _meaningless(shift, declared.random)
+    return Direction(seen.layers[place], tuple(shift.tolist()))
 
 
 def _contrast(declared: Contrast, seen: StatesSeen) -> Direction:
     marked = np.array([example.meta.get(declared.field) is True for example in seen.examples])[seen.example]
-    place = round(declared.depth * (len(seen.layers) - 1))
+    place = place_at(seen.layers, declared.depth)
     states = seen.states[place].astype(np.float64)
     if marked.all() or not marked.any():
         return Direction(seen.layers[place], (0.0,) * states.shape[-1])

@@ -140,11 +140,35 @@ class Weights:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unembedding:
+    """The model's final norm and unembedding, as a function from states to logits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attention:
+    """Where every head looks at the tokens from which the answer is predicted, beside the base's heads.
+
+    field: `Example.meta[field]` maps kinds of text to pieces of the prompt, word for word, so that attention
+    is counted by kind. Takes passes of its own, in which attention is computed by the kernel that shows it.
+    """
+
+    dataset: str
+    field: str = ""
+    limit: int | None = None
+    under: tuple[Intervention, ...] = ()
+
+    def __post_init__(self) -> None:
+        if any(isinstance(intervention, PromptIntervention) for intervention in self.under):
+            raise SpecError("pieces of a prompt are not looked for in another wording of it.", field="under")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Benchmark:
     """lm-eval tasks on the live model, with one row per document.
 
     In chat form few-shot examples are turns of their own unless `fewshot_as_multiturn` is off;
-    `system_instruction` stands before the task's own description.
+    `system_instruction` stands before the task's own description. With `drawn`, a limit takes the first
+    documents in an order drawn once and for all, instead of the task's own.
     """
 
     tasks: tuple[str, ...]
@@ -153,6 +177,7 @@ class Benchmark:
     apply_chat_template: bool = False
     system_instruction: str | None = None
     fewshot_as_multiturn: bool = True
+    drawn: bool = False
     under: tuple[Intervention, ...] = ()
 
     def __post_init__(self) -> None:
@@ -164,6 +189,27 @@ class Benchmark:
             )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grafts:
+    """Scores of models with blocks of one in the other: each block both ways, and sets that a search takes.
+
+    score: the log-likelihood of targets ("answer"), or how far the right choice leads ("choices"). tasks,
+    task_limit: lm-eval tasks, of which those with choices are looked at too, by the same lead. share, width,
+    most: the search adds blocks to the base until they carry this share of the gain, as in
+    `measures.grafting.greedy`. seed: of the random changes of the same size.
+    """
+
+    dataset: str
+    limit: int
+    score: Literal["answer", "choices"] = "answer"
+    tasks: tuple[str, ...] = ()
+    task_limit: int = 6
+    share: float = 0.9
+    width: int = 3
+    most: int = 8
+    seed: int = 1
+
+
 def data_of(need: Need) -> frozenset[str]:
     """Names of the data sets that decide what a need sees, those of its interventions included."""
     under = getattr(need, "under", ())
@@ -171,7 +217,20 @@ def data_of(need: Need) -> frozenset[str]:
     return frozenset(name for place in places if isinstance(name := getattr(place, "dataset", None), str))
 
 
-Need = Scores | TokenLogprobs | Generations | TokenDivergence | States | StateLikeness | Weights | Benchmark
+Standing = Weights | Unembedding | Grafts
+"""Needs that are seen of the model as it is, whatever else is done to it."""
+
+Need = (
+    Scores
+    | TokenLogprobs
+    | Generations
+    | TokenDivergence
+    | States
+    | StateLikeness
+    | Attention
+    | Standing
+    | Benchmark
+)
 
 
 def _at_least_one(**counts: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,9 @@ from sft_probe.observe.needs import (
     Unembedding,
     Weights,
 )
+
+if TYPE_CHECKING:
+    from sft_probe.measures.lens import Translator
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -139,10 +142,12 @@ class AttentionSeen:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnembeddingSeen:
     """`Unembedding`: read takes (n, hidden) states behind the last block to (n, vocab) logits; None where the
-    model's logits cannot be made apart, and then `why` says so. text_of: a token as text.
+    model's logits cannot be made apart, and then `why` says so. fit: from (n, hidden) states of a layer and
+    those behind the last block, and a number of steps, the affine map of a tuned lens. text_of: a token as text.
     """
 
     read: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None
+    fit: Callable[[NDArray[np.float32], NDArray[np.float32], int], Translator]
     text_of: Callable[[int], str]
     why: str = ""
 

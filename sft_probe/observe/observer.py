@@ -15,6 +15,7 @@ from sft_probe.models.anatomy import context_length
 from sft_probe.models.load import LoadedModel
 from sft_probe.models.sharing import shared_copy
 from sft_probe.observe.answering import Answerer, Prompt
+from sft_probe.observe.attending import attention_seen, named_tokens
 from sft_probe.observe.cache import BaseCache
 from sft_probe.observe.directions import vectors
 from sft_probe.observe.divergence import BaseLogits, DivergenceReader
@@ -40,6 +41,7 @@ from sft_probe.observe.interventions.changes import intervene
 from sft_probe.observe.interventions.prompts import split
 from sft_probe.observe.lending import lend
 from sft_probe.observe.needs import (
+    Attention,
     Benchmark,
     Generations,
     Need,
@@ -48,11 +50,13 @@ from sft_probe.observe.needs import (
     States,
     TokenDivergence,
     TokenLogprobs,
+    Unembedding,
     Weights,
     data_of,
 )
 from sft_probe.observe.observations import Observation, Observed, ScoresSeen
 from sft_probe.observe.passages import Budget
+from sft_probe.observe.reading_out import unembedding_seen
 from sft_probe.observe.rendering import Rendering
 from sft_probe.observe.scoring import Question, Reader, ScoreReader, TokenScores, read_passages
 from sft_probe.observe.states import BaseStates, LikenessReader, StatesReader
@@ -159,6 +163,12 @@ class Observer:
         for need in needs:
             if isinstance(need, Weights):
                 seen[need] = weights_seen(model, self.base.model)
+            elif isinstance(need, Unembedding):
+                seen[need] = unembedding_seen(model, self.base.tokenizer)
+            elif isinstance(need, Attention):
+                seen[need] = self._attention(model, need)
+            elif isinstance(need, Benchmark):
+                seen[need] = self._benchmark(model, need)
             elif isinstance(need, Benchmark):
                 seen[need] = self._benchmark(model, need)
         return seen
@@ -244,6 +254,16 @@ class Observer:
     @property
     def _answerer(self) -> Answerer:
         return Answerer(self.base.model, self._rendering, self.budget, self._base_answers)
+
+    def _attention(self, model: nn.Module, need: Attention) -> Observation:
+        examples = self._rendering.examples(need.dataset, need.limit)
+        prepared = self._rendering.prepared(need.dataset, need.limit)
+        named = [
+            named_tokens(e, p.prompt, need.field, self.base.tokenizer, self._rendering.template)
+            for e, p in zip(examples, prepared, strict=True)
+        ]
+        passages = [p.question(context_length(model))[0].trunk for p in prepared]
+        return attention_seen((model, self.base.model), examples, passages, named, self.budget)
 
     def _benchmark(self, model: nn.Module, need: Benchmark) -> Observation:
         from sft_probe.observe.lm_eval import LiveModel, run_benchmark

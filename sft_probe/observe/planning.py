@@ -16,6 +16,7 @@ from sft_probe.data.examples import DataSets
 from sft_probe.models.anatomy import anatomy
 from sft_probe.models.load import LoadedModel
 from sft_probe.observe.answering import Prompt, fitted
+from sft_probe.observe.attending import attention_budget
 from sft_probe.observe.grouping import (
     Answering,
     Asking,
@@ -34,15 +35,16 @@ from sft_probe.observe.grouping import (
 from sft_probe.observe.interventions.prompts import split
 from sft_probe.observe.lending import lend
 from sft_probe.observe.needs import (
+    Attention,
     Benchmark,
     Generations,
     Need,
     Scores,
+    Standing,
     StateLikeness,
     States,
     TokenDivergence,
     TokenLogprobs,
-    Weights,
 )
 from sft_probe.observe.passages import Budget, Passage, Wish, merge, plan
 from sft_probe.observe.rendering import Rendering
@@ -190,7 +192,9 @@ class Planner:
         for need in needs:
             if isinstance(need, Benchmark):
                 self._benchmark(look, need)
-            elif isinstance(need, Weights):
+            elif isinstance(need, Attention):
+                self._attention(look, need)
+            elif isinstance(need, Standing):
                 look.ask(need, 0)
 
     def _forced(self, look: _Look, needs: Sequence[Forced]) -> None:
@@ -294,6 +298,16 @@ class Planner:
         known |= {(prompt, decoding) for prompt in missing}
         return [Question(prompt, ((UNKNOWN,) * decoding.max_new_tokens,)) for prompt in prompts]
 
+    def _attention(self, look: _Look, need: Attention) -> None:
+        """Passes of its own over the prompts, and the base beside it."""
+        prepared = self._rendering.prepared(need.dataset, need.limit)
+        questions = [p.question(self.traits.context)[0] for p in prepared]
+        passages = [question.trunk for question in questions]
+        allowed = attention_budget(self._budget)
+        look.ask(need, sum(len(passage.ids) - 1 for passage in passages))
+        for key in [look.key(need)] if look.pristine else [look.key(need), look.beside(need)]:
+            read_alone(look.ledger, key, plan(passages, allowed, self.traits.bound))
+
     def _benchmark(self, look: _Look, need: Benchmark) -> None:
         if need not in self._benchmarks:
             from sft_probe.observe.lm_eval_planning import plan_benchmark
@@ -347,7 +361,7 @@ class _Look:
         self.ledger.ask(self.key(need), tokens * len(self.wanted[need]))
 
     def _group(self, subject: Subject, need: Need) -> Key:
-        if isinstance(need, Weights):
+        if isinstance(need, Standing):
             key = Key(subject, (), "")
         else:
             key = Key(

@@ -45,13 +45,17 @@ def chosen_positions(passage: Passage, need: Chosen) -> Ints:
 class Taken:
     """States at the chosen tokens of a batch: (layers, n, hidden) float32 on the CPU, passage by passage.
 
-    member, position: (n,) passage and token index of each.  counts: tokens of each passage.
+    member, position, following: (n,) passage and token index of each, and the id of the token behind it.
+    counts: tokens of each passage.
     """
 
     def __init__(self, batch: Batch, need: Chosen) -> None:
         positions = [chosen_positions(passage, need) for passage in batch.passages]
         self.counts = [len(part) for part in positions]
         self.position = np.concatenate(positions)
+        self.following = np.concatenate(
+            [np.array(p.ids)[own + 1] for p, own in zip(batch.passages, positions, strict=True)]
+        )
         self.member = np.repeat(np.array(batch.members, dtype=np.int64), self.counts)
         self.row = np.repeat(np.array(batch.rows, dtype=np.int64), self.counts)
         self.by_layer: dict[int, Tensor] = {}
@@ -112,8 +116,9 @@ class StatesReader:
 
     def result(self) -> StatesSeen:
         """Positions in the order of the examples."""
-        example, position = (
-            np.concatenate([getattr(taken, name) for taken in self._taken]) for name in ("member", "position")
+        example, position, following = (
+            np.concatenate([getattr(taken, name) for taken in self._taken])
+            for name in ("member", "position", "following")
         )
         order = np.lexsort((position, example))
         states = torch.cat([taken.states for taken in self._taken], dim=1).numpy()
@@ -123,6 +128,7 @@ class StatesReader:
             position=position[order],
             layers=self._taken[0].layers,
             states=states[:, order],
+            following=following[order],
         )
 
 
