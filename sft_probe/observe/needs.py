@@ -203,7 +203,7 @@ class Grafts:
     limit: int
     score: Literal["answer", "choices"] = "answer"
     tasks: tuple[str, ...] = ()
-    task_limit: int = 6
+    task_limit: int = 5
     share: float = 0.9
     width: int = 3
     most: int = 8

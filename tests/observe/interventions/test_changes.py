@@ -39,6 +39,13 @@ interventions = st.lists(
             st.none() | st.lists(st.integers(0, 3), max_size=3).map(tuple),
             st.lists(st.sampled_from(PARTS), max_size=4).map(tuple),
             st.sampled_from(["tuned_to_base", "base_to_tuned"]),
+            random=st.integers(0, 3),
+        ),
+        st.builds(
+            Graft,
+            blocks=st.lists(st.tuples(st.integers(0, 3), st.sampled_from(PARTS)), max_size=4).map(tuple),
+            direction=st.sampled_from(["tuned_to_base", "base_to_tuned"]),
+            random=st.integers(0, 3),
         ),
         st.builds(Ablate, directions),
         st.builds(Add, directions, st.floats(-3, 3)),

@@ -1,19 +1,23 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from sft_probe.errors import ModelError, SpecError
 from sft_probe.models.anatomy import anatomy
 from sft_probe.models.load import fresh_copy
+from sft_probe.models.sharing import shared_copy
 from sft_probe.observe.interventions import Graft, Interpolate, ModelIntervention, Quantise
 from sft_probe.observe.interventions.changes import intervene
 from sft_probe.observe.interventions.values import PARTS
-from sft_probe.observe.interventions.weights import round_to_nearest
+from sft_probe.observe.interventions.weights import blocks, round_to_nearest, shuffled
 from sft_probe.observe.lending import lend
 from sft_probe.testing.tiny import ARCHITECTURES, tiny_base, tiny_lora, tiny_tuned
 
@@ -105,6 +109,83 @@ def test_a_graft_moves_the_named_blocks_and_nothing_else(
     graft = Graft(layers=layers, parts=(part,), direction=direction)
     expected = logits(by_hand, base.model)
     torch.testing.assert_close(logits(make(base), base.model, graft), expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("make", [tiny_tuned, tiny_lora])
+@pytest.mark.parametrize("direction", ["tuned_to_base", "base_to_tuned"])
+def test_blocks_are_pairs_of_layer_and_part(make: Any, direction: Any) -> None:
+    base = BASES["llama"]
+    model = make(base)
+    pairs = Graft(blocks=((1, "mlp"), (2, "mlp")), direction=direction)
+    grid = Graft(layers=(1, 2), parts=("mlp",), direction=direction)
+    torch.testing.assert_close(
+        logits(model, base.model, pairs), logits(model, base.model, grid), rtol=0, atol=0
+    )
+    one = Graft(blocks=((1, "mlp"), (2, "attention")), direction=direction)
+    assert not torch.equal(logits(model, base.model, one), logits(model, base.model, grid))
+    with pytest.raises(SpecError, match="either blocks or layers and parts"):
+        Graft(layers=(1,), blocks=((1, "mlp"),))
+    with pytest.raises(SpecError, match="knows no part 'head'"):
+        Graft(blocks=((1, "head"),))  # type: ignore[arg-type]
+
+
+@models
+def test_all_blocks_together_are_the_whole_model(architecture: Any, make: Any) -> None:
+    model, base = make(), BASES[architecture].model
+    found = blocks(model, base)
+    assert any(found.values())
+    changed = tuple(block for block, moved in found.items() if moved)
+    torch.testing.assert_close(
+        logits(model, base, Graft(blocks=changed)), logits(model, base), atol=2e-4, rtol=0
+    )
+    assert not any(blocks(shared_copy(base), base).values())
+
+
+@pytest.mark.parametrize("make", [tiny_tuned, tiny_lora])
+def test_a_random_graft_is_as_large_as_the_real_one_and_another(make: Any) -> None:
+    base, layer = BASES["llama"], (1, 2)
+    model = make(base)
+
+    def changes(graft: Graft) -> dict[str, Tensor]:
+        own: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
+        with intervene(model, base.model, [graft]):
+            after = {name.replace(".base_layer", ""): w.clone() for name, w in own.named_parameters()}
+        return {n: after[n] - w for n, w in base.model.named_parameters() if not torch.equal(after[n], w)}
+
+    real = changes(Graft(layers=layer, parts=("attention",)))
+    random = changes(Graft(layers=layer, parts=("attention",), random=1))
+    assert real
+    assert real.keys() == random.keys()
+    for name, change in real.items():
+        torch.testing.assert_close(random[name].norm(), change.norm(), rtol=1e-3, atol=0)
+        assert not torch.allclose(random[name], change, atol=1e-3)
+    again, other = (changes(Graft(layers=layer, parts=("attention",), random=seed)) for seed in (1, 2))
+    assert all(torch.equal(again[name], random[name]) for name in random)
+    assert not any(torch.equal(other[name], random[name]) for name in random)
+
+
+def test_taking_a_random_change_away_leaves_the_rest_of_the_model() -> None:
+    base = BASES["llama"]
+    model: Any = tiny_tuned(base)
+    taken, kept = "model.layers.0.mlp.up_proj.weight", "model.layers.1.mlp.up_proj.weight"
+    own = {name: model.get_parameter(name).clone() for name in (taken, kept)}
+    change = own[taken] - base.model.get_parameter(taken)
+    graft = Graft(blocks=((1, "mlp"),), direction="base_to_tuned", random=3)
+    with intervene(model, base.model, [graft]):
+        difference = own[taken] - model.get_parameter(taken)
+        torch.testing.assert_close(difference.norm(), change.norm(), rtol=1e-3, atol=0)
+        assert torch.equal(model.get_parameter(kept), own[kept])
+
+
+@given(shape=st.lists(st.integers(1, 5), min_size=1, max_size=3), seed=st.integers(0, 99))
+def test_shuffling_keeps_sizes_and_singular_values(shape: list[int], seed: int) -> None:
+    change = torch.linspace(-1, 2, math.prod(shape)).reshape(shape)
+    found = shuffled(change, str(seed))
+    assert torch.equal(found.abs().flatten().sort().values, change.abs().flatten().sort().values)
+    assert torch.equal(found, shuffled(change, str(seed)))
+    if len(shape) == 2:
+        values = (torch.linalg.svdvals(matrix) for matrix in (found, change))
+        torch.testing.assert_close(*values, atol=1e-5, rtol=1e-4)
 
 
 def test_a_later_intervention_works_on_what_the_earlier_made() -> None:
