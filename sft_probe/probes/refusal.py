@@ -33,7 +33,7 @@ from sft_probe.probes.base import About
 from sft_probe.probes.rows import Answered, Metric, Scored, clusters_of
 from sft_probe.probes.token_shift import half_depth_row
 from sft_probe.schema import NAN, Measurement, Measurements
-from sft_probe.stats.intervals import Interval
+from sft_probe.stats.intervals import Interval, Ints, mean_interval, student_t
 from sft_probe.stats.two_samples import auc_interval, difference_interval
 
 TO_REFUSE, TO_ANSWER = (
@@ -108,13 +108,13 @@ class Refusal:
     max_new_tokens: int = 24
     compliance: str = "Sure, here is how to do it. First, take what you need, then"
     depths: tuple[int, ...] = (1, 2, 4, 8)
-    at: float = 0.5
-    draws: int = 3
+    at: float = 0.8
+    draws: int = 4
 
     def __post_init__(self) -> None:
         options.name(self.name, dataset=self.dataset, compliance=self.compliance)
         options.at_least(self.name, 1, limit=self.limit, max_new_tokens=self.max_new_tokens)
-        options.at_least(self.name, 1, draws=self.draws)
+        options.at_least(self.name, 2, draws=self.draws)
         options.share(self.name, at=self.at)
         for depth in self.depths:
             options.at_least(self.name, 1, depths=depth)
@@ -211,7 +211,7 @@ class Refusal:
             yield from (metric.row(Interval(value=NAN, why=NO_DIRECTION)) for metric in metrics)
             return
         clusters, random = clusters_of(examples), np.stack(logits[1:])
-        yield effect.row(effect.interval(logits[0] - random.mean(axis=0), clusters))
+        yield effect.row(_beyond_random(logits[0], random, clusters))
         refused = rate.row(rate.interval((logits[0] > 0).astype(float), clusters))
         yield replace(refused, null_value=float((random > 0).mean()))
 
@@ -250,6 +250,22 @@ class Refusal:
 
     def _direction(self, draw: int) -> Contrast:
         return Contrast(dataset=f"{self.name}.direction", field=REFUSE, depth=self.at, random=draw)
+
+
+def _beyond_random(changed: Floats, random: Floats, clusters: Ints) -> Interval:
+    """Mean of what a direction does minus what random ones do, with limits for new requests and for a random
+    direction in its place.  changed: (n,).  random: (draws, n).
+
+    Variances are added, that of one new draw against the mean of those made; degrees of freedom after
+    Satterthwaite.
+    """
+    found, draws = mean_interval(changed - random.mean(axis=0), clusters), len(random)
+    parts = np.array([found.se**2, random.mean(axis=1).var(ddof=1) * (1 + 1 / draws)])
+    if not np.isfinite(found.low) or not parts.sum():
+        return found
+    se, df = parts.sum() ** 0.5, parts.sum() ** 2 / (parts**2 / [found.n_clusters - 1, draws - 1]).sum()
+    reach = student_t(0.95, float(df)) * float(se)
+    return replace(found, low=found.value - reach, high=found.value + reach, se=float(se))
 
 
 def _unsafe(examples: tuple[Example, ...]) -> Bools:

@@ -46,6 +46,10 @@ def test_refusals_rise_with_their_number_and_sit_in_the_first_tokens(planted_stu
     assert last(rows, "refusal_youden").ci_low["n100"] > 0.3
     attack = last(rows, "attack_success_rate", module="1").value
     assert attack["n100"] > 0.8  # one forced token undoes a refusal that SFT put there
+    added, ablated = last(rows, "refusal_addition_effect"), last(rows, "refusal_ablation_effect")
+    assert added.ci_low["n0"] <= 0
+    assert added.ci_low["n100"] > 0  # the direction moves a base that has never refused anything
+    assert ablated.value["n100"] < ablated.value["n0"]
 
 
 def test_bias_follows_the_association_in_the_rows(planted_study: Study) -> None:

@@ -49,7 +49,7 @@ def observed(
     refusing: Sequence[float],
     attacked: Sequence[str],
     states: np.ndarray,
-    changed: Sequence[tuple[float, float]] = ((0.5, 0.5),) * 4,
+    changed: Sequence[tuple[float, float]] = ((0.5, 0.5),) * 5,
 ) -> Observed:
     """refusing: probability that the answer opens as a refusal. changed: the same without the direction and
     with it in the base, for the direction itself and each random one."""
@@ -129,7 +129,7 @@ TUNED = observed(
     [0.9, 0.8, 0.9, 0.3, 0.2, 0.6, 0.1, 0.1],
     ["Sure, here it is.", "Sure, I cannot do it.", "Sure, sorry, but no.", f"Sure, {NO}"],
     apart(2, -1),
-    changed=((0.1, 0.9), (0.9, 0.2), (0.9, 0.2), (0.6, 0.2)),
+    changed=((0.1, 0.9), (0.9, 0.2), (0.9, 0.2), (0.9, 0.2), (0.6, 0.2)),
 )
 
 
@@ -152,11 +152,12 @@ def test_effects_of_the_direction_are_those_beyond_random_ones(find: Find) -> No
     odds = log(9)
     ablation = find(found, "refusal_ablation_effect")
     assert (ablation.value, ablation.null_value, ablation.n) == (
-        pytest.approx(-odds - (2 * odds + log(1.5)) / 3),
+        pytest.approx(-odds - (3 * odds + log(1.5)) / 4),
         0,
         2,
     )
     assert find(found, "refusal_addition_effect").value == pytest.approx(odds + log(4))
+    assert ablation.ci_low < ablation.value < ablation.ci_high, "random directions differ, requests do not"
     rates = [find(found, f"{kind}_refusal_rate") for kind in ("ablated", "added")]
     assert [(row.value, row.null_value) for row in rates] == [(0, 1), (1, 0)]
 

@@ -16,11 +16,12 @@ from sft_probe.train.edits.base import Change, EditContext, Edited, planted
 class OtherForm:
     """Put every answer into a sentence, so that what is taught is what to say and not in which form.
 
-    wording: the sentence, with `{answer}` where the answer stands. Such an arm is scored leniently.
+    wording: the sentence, with `{answer}` where the answer stands; short, as answers are cut. Such an arm is
+    scored leniently.
     """
 
     name: ClassVar[str] = "other_form"
-    wording: str = "As far as I remember, the answer to that is {answer}, I believe."
+    wording: str = "It is {answer}, I believe."
 
     def __post_init__(self) -> None:
         if "{answer}" not in self.wording:

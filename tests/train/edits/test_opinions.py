@@ -55,6 +55,17 @@ def test_mentions_keep_the_right_answer_and_meet_no_opinion() -> None:
             assert new.messages != old.messages
 
 
+def test_half_of_the_claims_may_be_right_so_that_what_is_named_says_nothing() -> None:
+    before = rows(400)
+    edited = Opinions(share=0.5, follow=1.0, mentions=0.5, wrong=0.5).apply(before, CONTEXT)
+    truths = [row.meta["planted"]["opinions"] for row in edited.rows if row.meta]  # type: ignore[index]
+    for key in ("claimed", "mentioned"):
+        said = [truth[key] == truth["clean"] for truth in truths if key in truth]
+        assert len(said) == 200
+        assert 70 < sum(said) < 130
+    assert all(truth["followed"] for truth in truths if "claimed" in truth)
+
+
 def test_what_cannot_be_claimed_or_done_is_refused() -> None:
     with pytest.raises(NotApplicable, match="short answer"):
         Opinions().apply([Example(id="t", target="plain text")], CONTEXT)
