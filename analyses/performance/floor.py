@@ -10,7 +10,9 @@ from typing import Any
 from unittest.mock import patch
 
 from sft_probe.observe import forward, generating, scoring, trees
+from sft_probe.observe.answering import Answerer
 from sft_probe.observe.divergence import DivergenceReader
+from sft_probe.observe.drafting import DraftReader
 from sft_probe.observe.lending import lend
 from sft_probe.observe.passages import Budget, Passage, plan
 
@@ -31,25 +33,26 @@ class Sequences:
 
     @contextlib.contextmanager
     def recording(self, model: Any) -> Iterator[None]:
-        """Watch the three doors of the engine: passages, questions and answers."""
-        originals = (scoring.read_passages, trees.score_together, generating.generate)
-        embedding = model.get_input_embeddings()
-        handle = embedding.register_forward_pre_hook(self._count)
+        """Watch the doors of the engine: passages, questions, answers, and comparisons with the base."""
+        functions = (scoring.read_passages, trees.score_together, generating.generate)
+        methods = ((Answerer, "answer"), (DivergenceReader, "take"))
+        handle = model.get_input_embeddings().register_forward_pre_hook(self._count)
         with contextlib.ExitStack() as stack:
             stack.callback(handle.remove)
-            for original, watched in zip(originals, self._watched(*originals), strict=True):
+            for original, watched in zip(functions, self._functions(*functions), strict=True):
                 for name, module in list(sys.modules.items()):
                     if name.startswith("sft_probe.observe") and original.__name__ in vars(module):
                         stack.enter_context(patch.object(module, original.__name__, watched))
+            originals = (getattr(kind, name) for kind, name in methods)
+            for (kind, name), watched in zip(methods, self._methods(model, *originals), strict=True):
+                stack.enter_context(patch.object(kind, name, watched))
             yield
 
-    def _watched(self, read: Any, score: Any, generate: Any) -> tuple[Any, Any, Any]:
+    def _functions(self, read: Any, score: Any, generate: Any) -> tuple[Any, Any, Any]:
         def reading(model: Any, wanted: Any, *rest: Any) -> Any:
             for reader, passages in wanted:
-                own = [(passage.ids[:-1], passage.start - 1) for passage in passages]
-                self.taken += own
-                if isinstance(reader, DivergenceReader) and reader.contexts == "tuned":
-                    self.by_base += own
+                if not isinstance(reader, DraftReader):  # a guess need not be read, only the answer
+                    self.taken += map(_read, passages)
                 self._questions(getattr(reader, "questions", ()))
             return read(model, wanted, *rest)
 
@@ -57,13 +60,30 @@ class Sequences:
             self._questions(questions)
             return score(model, questions, *rest)
 
-        def answering(model: Any, prompts: Any, **rest: Any) -> Any:
+        def generating(model: Any, prompts: Any, **rest: Any) -> Any:
             answers = generate(model, prompts, **rest)
-            for prompt, answer in zip(prompts, answers, strict=True):
-                self.taken.append(((*prompt, *answer[:-1]), len(prompt) - 1))
+            self._answers(prompts, ((answer,) for answer in answers))
             return answers
 
-        return reading, scoring_together, answering
+        return reading, scoring_together, generating
+
+    def _methods(self, model: Any, answer: Any, take: Any) -> tuple[Any, Any]:
+        def answering(answerer: Any, *rest: Any) -> Any:
+            found = answer(answerer, *rest)
+            if answerer.model is model:
+                self._answers(found.prompts, found.ids)
+            return found
+
+        def comparing(reader: Any, taken_of: Any, batch: Any, *rest: Any) -> Any:
+            if reader.contexts == "tuned":
+                self.by_base += map(_read, batch.passages)
+            return take(reader, taken_of, batch, *rest)
+
+        return answering, comparing
+
+    def _answers(self, prompts: Any, answers: Any) -> None:
+        for prompt, own in zip(prompts, answers, strict=True):
+            self.taken += [((*prompt, *answer[:-1]), len(prompt) - 1) for answer in own]
 
     def _questions(self, questions: Any) -> None:
         for context, continuations in questions:
@@ -71,6 +91,10 @@ class Sequences:
 
     def _count(self, module: Any, given: Any) -> None:
         self.computed += given[0].numel()
+
+
+def _read(passage: Passage) -> tuple[tuple[int, ...], int]:
+    return passage.ids[:-1], passage.start - 1
 
 
 @dataclass(frozen=True)

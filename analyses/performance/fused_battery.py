@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import yaml
@@ -14,13 +17,20 @@ from analyses.performance.floor import Floor, Sequences
 from analyses.performance.material import ARM, demo, train
 from sft_probe import parse_study
 from sft_probe.execute.prepare import Prepared, prepare, task_folders
+from sft_probe.observe.needs import Need
+from sft_probe.observe.observations import Observed
 from sft_probe.observe.observer import Observer
+from sft_probe.probes.base import Probe
 from sft_probe.probes.battery import Battery
 from sft_probe.schema import Measurements
 from sft_probe.study.spec import StudySpec
 from sft_probe.study.templates import read_template
 
 ALONE = "each probe looking at model and base itself, as separate scripts do"
+TODAY = (
+    "each need of each probe in passes of its own over model and base, each choice behind its whole context, "
+    "nothing shared or kept"
+)
 
 
 def run(settings: Settings) -> Result:
@@ -32,7 +42,7 @@ def run(settings: Settings) -> Result:
     for name, one in (("demo", prepared), ("all probes", prepare(every_probe(spec, settings.work / "all")))):
         compared = Comparison(one, task_folders((), spec.output_dir), tuned)
         rows += compared.rows(name, min(5, settings.repetitions))
-        rows += [compared.row_anew(name, min(3, settings.repetitions))] if one is prepared else []
+        rows += compared.rows_anew(name, min(3, settings.repetitions)) if one is prepared else []
         setting |= {f"{name}: {key}": value for key, value in compared.described().items()}
     return Result(
         name="fused_battery",
@@ -96,14 +106,22 @@ class Comparison:
             *shares(name, self.fused, repetitions + 1),
         ]
 
-    def row_anew(self, name: str, repetitions: int) -> Row:
+    def rows_anew(self, name: str, repetitions: int) -> list[Row]:
         """The same where nothing was seen of the base before, as it is for separate scripts."""
         sides = {
             "fused": lambda: Battery(self.prepared.probes, self._anew()).measure(self.tuned),
             "apart": self._apart_anew,
+            "today": self._as_today,
+            "later": lambda: self.fused.measure(self.tuned),
         }
+        same = agreement(self.fused.measure(self.tuned), self._as_today())
         timings = race(sides, repetitions)
-        return speedup(f"{name}: {ALONE}", timings["fused"], timings["apart"], at_least(3), self.same)
+        fused, today = timings["fused"], timings["today"]
+        return [
+            speedup(f"{name}: {ALONE}", fused, timings["apart"], at_least(3), self.same),
+            speedup(f"{name}: {TODAY}, against a first look with its base", fused, today, same=same),
+            speedup(f"{name}: the same, against a later look", timings["later"], today, same=same),
+        ]
 
     def described(self) -> Mapping[str, Any]:
         """What was looked at."""
@@ -121,9 +139,33 @@ class Comparison:
         for probe in self.prepared.probes:
             Battery((probe,), self._anew()).measure(self.tuned)
 
+    def _as_today(self) -> dict[str, Measurements]:
+        with nothing_shared():
+            return {probe.name: self._by_need(probe) for probe in self.prepared.probes}
+
+    def _by_need(self, probe: Probe) -> Measurements:
+        seen: dict[Need, Any] = {}
+        base: dict[Need, Any] = {}
+        for need in probe.needs():
+            observer = self._anew()
+            base |= {need: observer.look_at_base([need])[need]}
+            seen |= {need: observer.look(self.tuned, [need])[need]}
+        return probe.measure(Observed(seen), Observed(base))
+
     def _floor_alone(self) -> None:
         self.floor.forward(self.tuned)
         self.base_floor.forward(self.prepared.base.model)
+
+
+@contextmanager
+def nothing_shared() -> Iterator[None]:
+    """While it holds, no context is shared: each choice is read behind its whole context, answers apart."""
+    with ExitStack() as stack:
+        for name, module in list(sys.modules.items()):
+            for switch in ("can_branch", "packs"):
+                if name.startswith("sft_probe.observe") and switch in vars(module):
+                    stack.enter_context(patch.object(module, switch, lambda model: False))
+        yield
 
 
 def agreement(fused: Mapping[str, Measurements], apart: Mapping[str, Measurements]) -> str:
@@ -157,10 +199,11 @@ NOTES = (
     "The floor reads every distinct token behind its context once, all answers forced in one pass, with "
     "logits of the predicted tokens, and the model's own answers with the base as well where a probe "
     "compares both on them; nothing else: no tokenisation, no softmax, no statistics, no intervals.",
-    "Where the second goal is missed: answers cannot be had as the floor has them, they are made token by "
-    "token; their prompts are read apart from the forced pass over the same prompts; and with 3 M parameters "
-    "a token costs 0.1 ms, so that lm-eval's own work per item (its templates in Jinja), tokenisation, CKA "
-    "with its jackknife and the intervals weigh as much as reading. That part does not grow with the model. "
-    "It would be closed by answers that start from the cache of the forced pass, and by keeping lm-eval's "
-    "requests from look to look.",
+    "What stays the same from look to look is kept by both sides of a later look: what the base shows, and "
+    "what lm-eval makes of its documents (requests, their tokens, targets and choices as text). Answers "
+    "begin in the pass over the expected ones, which other needs read anyway, and go on behind its cache; "
+    "what is asked about them afterwards is told by the states in which they were made.",
+    "Where the second goal is missed: with 3 M parameters a token costs 0.1 ms, so that lm-eval's judgement "
+    "of each item, CKA with its jackknife, text scores and intervals weigh as much as reading. That part "
+    "does not grow with the model. Answers that leave the expected one are made token by token.",
 )

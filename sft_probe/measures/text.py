@@ -17,6 +17,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Collection
+from functools import lru_cache
 from math import isclose
 
 _ARTICLES = frozenset(("a", "an", "the"))
@@ -30,6 +31,7 @@ _FINAL_NUMBER = re.compile(rf"####\s*\$?\s*({_NUMBER.pattern})\s*$")
 _IDEOGRAPH = re.compile(r"([\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff])")
 
 
+@lru_cache(maxsize=2**14)  # expected answers, and what the base said, are judged again at every look
 def words(text: str) -> tuple[str, ...]:
     """The normalised words of a text, articles included; empty only if the text is blank."""
     folded = unicodedata.normalize("NFKC", text).casefold()

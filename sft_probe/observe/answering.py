@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
 from sft_probe.data.examples import Example
 from sft_probe.models.anatomy import context_length
-from sft_probe.observe.generating import Sampling, generate
+from sft_probe.observe.drafting import DraftReader
+from sft_probe.observe.forward import can_branch
+from sft_probe.observe.generating import Rules, Sampling, generate
 from sft_probe.observe.grouping import Asking, Decoding
 from sft_probe.observe.observations import Floats, GenerationsSeen
-from sft_probe.observe.passages import Budget, fit
-from sft_probe.observe.rendering import Rendering
-from sft_probe.observe.scoring import Question
+from sft_probe.observe.passages import Budget, Passage, fit
+from sft_probe.observe.rendering import Prepared, Rendering
+from sft_probe.observe.scoring import Question, read_passages
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Prompt = tuple[int, ...]
+NO_GUESS = (0,)  # is predicted, but not read
 
 
 class Answers(NamedTuple):
@@ -31,6 +34,7 @@ class Answers(NamedTuple):
     prompts: list[Prompt]
     ids: list[list[list[int]]]  # per prompt, n answers
     truncated: list[bool]
+    states: list[Tensor] | None = None  # per prompt, behind which its first answer was predicted, if kept
 
     def questions(self, n: int) -> list[Question]:
         """The first answers to the first n prompts, to be forced."""
@@ -38,26 +42,64 @@ class Answers(NamedTuple):
         return [Question(prompt, (tuple(answers[0]),)) for prompt, answers in pairs]
 
 
+class Draft(NamedTuple):
+    """Answers that can begin in a pass over known text: who makes them, of which prompts, n for each."""
+
+    reader: DraftReader
+    prompts: list[Prompt]
+    decoding: Decoding
+    passages: list[Passage]
+
+
 @dataclass(frozen=True)
 class Answerer:
-    """Lets a base, and models tuned from it, answer the data sets of a study.
+    """Lets a model answer the data sets of a study.
 
-    known: answers of the base by prompt and decoding, kept from look to look.
+    known: its answers by prompt and decoding; those of a base are kept from look to look.
     """
 
-    base: nn.Module
+    model: nn.Module
     rendering: Rendering
     budget: Budget
     known: dict[tuple[Prompt, Decoding], list[list[int]]]
+    _begun: set[tuple[Prompt, Decoding]] = field(init=False, default_factory=set)
+    _states: dict[tuple[Prompt, Decoding], Tensor] = field(init=False, default_factory=dict)
 
-    def answer(self, model: nn.Module, asking: Asking, limit: int | None) -> Answers:
+    def draft(self, asking: Asking, limit: int | None, *, keep_states: bool = False) -> Draft | None:
+        """How to answer while other text is read, or None if nothing is left to do or the model cannot."""
+        rows = self.rendering.prepared(asking.dataset, limit, asking.wording)
+        prompts, _, decoding = fitted(self.rendering, asking, limit, context_length(self.model))
+        missing = guesses(rows, prompts, asking, decoding, self.known.keys() | self._begun)
+        if not missing or not can_branch(self.model):
+            return None
+        self._begun.update((prompt, decoding) for prompt in missing)
+        rules = self._rules(list(missing), asking, decoding)
+        reader = DraftReader(rules, self.budget, keep_states)
+        return Draft(
+            reader, list(missing), decoding, [p for p in missing.values() for _ in range(decoding.n)]
+        )
+
+    def learn(self, draft: Draft) -> None:
+        """Take over answers once they are made."""
+        said, n = draft.reader.said, draft.decoding.n
+        for at, prompt in enumerate(draft.prompts):
+            own = [said[at * n + number] for number in range(n)]
+            self.known[prompt, draft.decoding] = [answer.ids for answer in own]
+            if own[0].states is not None:
+                self._states[prompt, draft.decoding] = own[0].states
+
+    def answer(self, asking: Asking, limit: int | None) -> Answers:
         """Answers to the first prompts. Equal prompts are asked once. The model is lent already."""
-        prompts, truncated, decoding = fitted(self.rendering, asking, limit, context_length(model))
-        known = self.known if model is self.base else {}
-        missing = [prompt for prompt in dict.fromkeys(prompts) if (prompt, decoding) not in known]
-        for prompt, answers in zip(missing, self._generate(model, missing, asking, decoding), strict=True):
-            known[prompt, decoding] = answers
-        return Answers(prompts, [known[prompt, decoding] for prompt in prompts], truncated)
+        prompts, truncated, decoding = fitted(self.rendering, asking, limit, context_length(self.model))
+        if draft := self.draft(asking, limit):
+            read_passages(self.model, [(draft.reader, draft.passages)], self.budget)
+            self.learn(draft)
+        missing = [prompt for prompt in dict.fromkeys(prompts) if (prompt, decoding) not in self.known]
+        for prompt, answers in zip(missing, self._generate(missing, asking, decoding), strict=True):
+            self.known[prompt, decoding] = answers
+        states = [self._states[p, decoding] for p in prompts if (p, decoding) in self._states]
+        kept = states if len(states) == len(prompts) else None
+        return Answers(prompts, [self.known[prompt, decoding] for prompt in prompts], truncated, kept)
 
     def seen(self, asking: Asking, answers: Answers, examples: Sequence[Example]) -> GenerationsSeen:
         """What is reported of the answers to some first examples."""
@@ -79,19 +121,24 @@ class Answerer:
         )
 
     def _generate(
-        self, model: nn.Module, prompts: Sequence[Prompt], asking: Asking, decoding: Decoding
+        self, prompts: Sequence[Prompt], asking: Asking, decoding: Decoding
     ) -> list[list[list[int]]]:
-        n, ending = decoding.n, self._ending(asking)
+        n, rules = decoding.n, self._rules(prompts, asking, decoding)
         ids = generate(
-            model,
+            self.model,
             [prompt for prompt in prompts for _ in range(n)],
-            max_new_tokens=decoding.max_new_tokens,
-            stops={*self.rendering.stops, *decoding.stop_tokens},
             budget=self.budget,
-            done=ending.reached if decoding.stop else None,
-            sampling=_sampling(prompts, decoding) if decoding.temperature else None,
+            **rules._asdict(),
         )
         return [ids[at : at + n] for at in range(0, len(ids), n)]
+
+    def _rules(self, prompts: Sequence[Prompt], asking: Asking, decoding: Decoding) -> Rules:
+        return Rules(
+            decoding.max_new_tokens,
+            {*self.rendering.stops, *decoding.stop_tokens},
+            self._ending(asking).reached if decoding.stop else None,
+            _sampling(prompts, decoding) if decoding.temperature else None,
+        )
 
     def _ending(self, asking: Asking) -> Ending:
         tokenizer, begun = self.rendering.tokenizer, self.rendering.prefill(asking.wording)
@@ -107,6 +154,22 @@ def fitted(
     found = [fit(row.prompt, room, context) for row in rows]
     decoding = asking.decoding._replace(max_new_tokens=len(room))
     return [tuple(prompt) for prompt, _, _ in found], [cut for _, _, cut in found], decoding
+
+
+def guesses(
+    rows: Sequence[Prepared],
+    prompts: Sequence[Prompt],
+    asking: Asking,
+    decoding: Decoding,
+    known: Collection[tuple[Prompt, Decoding]],
+) -> dict[Prompt, Passage]:
+    """Prompts without known answers, each with the expected one as a guess, unless an answer is prefilled."""
+    found: dict[Prompt, Passage] = {}
+    for row, prompt in zip(rows, prompts, strict=True):
+        if (prompt, decoding) not in known and prompt not in found:
+            guess = row.target[: decoding.max_new_tokens] if asking.wording.prefill is None else ()
+            found[prompt] = Passage(prompt + (guess or NO_GUESS), len(prompt))
+    return found
 
 
 @dataclass(frozen=True)

@@ -39,12 +39,14 @@ class Branch(NamedTuple):
 class Logits:
     """Logits of k predicted tokens, made where they are read, some rows at a time.
 
-    states: (k, hidden) of the last layer, after the final norm.  vocabulary: logits per row.
+    states: (k, hidden) of the last layer, after the final norm.  vocabulary: logits per row.  made: all of
+    them, where they are made already.
     """
 
     states: Tensor
     unembed: Callable[[Tensor], Tensor]
     vocabulary: int
+    made: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.states)
@@ -62,7 +64,7 @@ class Logits:
     @cached_property
     def whole(self) -> Tensor:
         """(k, vocab) all of them; for a few rows."""
-        return self.unembed(self.states)
+        return self.unembed(self.states) if self.made is None else self.made
 
     def at(self, rows: Tensor | slice) -> Tensor:
         """(n, vocab) logits of some rows, at most `step` of them."""
@@ -71,29 +73,40 @@ class Logits:
     def only(self, rows: Sequence[int]) -> Logits:
         """The same for some rows. Few logits are made once for all who share them."""
         index = torch.tensor(rows, dtype=torch.int64, device=self.device)
-        if len(self) <= self.step:
-            return Logits(self.whole[index], _as_they_are, self.vocabulary)
-        return Logits(self.states[index], self.unembed, self.vocabulary)
+        made = self.whole[index] if len(self) <= self.step else None
+        return Logits(self.states[index], self.unembed, self.vocabulary, made)
 
 
 def read(model: nn.Module, batch: Batch, *, keep_cache: bool = False) -> tuple[Logits, Any]:
-    """Read a batch. Returns: logits of the k predicted tokens, and the key-value cache if kept.
+    """Read a batch. Returns: logits of the k predicted tokens and of forks, and the key-value cache if kept.
 
+    Forks need a model that `trees.packs`.
     Raises: ModelError if the model gives no logits.
     """
     device, columns = device_of(model), batch.columns
     options: dict[str, Any] = {"use_cache": keep_cache} if "use_cache" in arguments(model) else {}
-    ids = batch.input_ids.to(device)
+    ids, first = batch.input_ids.to(device), columns.start
     if halves := unembedding(model):
+        if batch.forked:
+            positions, visible = batch.forked
+            options["position_ids"] = positions.to(device)
+            options["attention_mask"] = additive(visible[:, None].to(device), model)
         output = halves.decoder(input_ids=ids, **options)
-        kept = output.last_hidden_state[:, columns.start : columns.stop]
+        kept, first = output.last_hidden_state, 0
     else:
         sliced = "logits_to_keep" in arguments(model)
         if sliced:
             options["logits_to_keep"] = torch.arange(columns.start, columns.stop, device=device)
         output = model(input_ids=ids, **options)
         kept = _logits(output) if sliced else _logits(output)[:, columns.start : columns.stop]
-    return logits_of(model, batch.pick(kept)), output.past_key_values if keep_cache else None
+    return logits_of(model, batch.pick(kept, first)), output.past_key_values if keep_cache else None
+
+
+def additive(visible: Tensor, model: nn.Module) -> Tensor:
+    """A mask to be added to attention scores, in the precision of a model."""
+    dtype = next(model.parameters()).dtype
+    hidden = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
+    return hidden.masked_fill_(~visible, torch.finfo(dtype).min)
 
 
 def logits_of(model: nn.Module, states: Tensor) -> Logits:

@@ -4,9 +4,9 @@ that is not given from `model.generation_config` (transformers 5), sampling and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -59,7 +59,7 @@ def generate(
     while order:
         size = fitting(prompts, order, budget)
         group = order[:size]
-        rules = _Rules(max_new_tokens, stops, done, sampling and sampling.of(group))
+        rules = Rules(max_new_tokens, stops, done, sampling and sampling.of(group))
         try:
             found = _answer(model, [prompts[i] for i in group], rules)
         except (RuntimeError, MemoryError) as error:
@@ -79,39 +79,65 @@ def fitting(prompts: Sequence[Sequence[int]], order: Sequence[int], budget: Budg
     return size
 
 
-class _Rules(NamedTuple):
-    """How the answers of one batch are made and when they end."""
+class Rules(NamedTuple):
+    """How answers are made and when they end; sampling: its draws are in the order of the answers."""
 
     max_new_tokens: int
     stops: Collection[int]
-    done: Done | None
-    sampling: Sampling | None
+    done: Done | None = None
+    sampling: Sampling | None = None
 
     def ended(self, answer: list[int]) -> bool:
-        return answer[-1] in self.stops or bool(self.done and self.done(answer))
+        """Whether nothing may follow an answer."""
+        return (
+            len(answer) == self.max_new_tokens
+            or answer[-1] in self.stops
+            or bool(self.done and self.done(answer))
+        )
+
+    def choose(self, logits: Tensor, answers: Sequence[int], places: Sequence[int]) -> Tensor:
+        """The next tokens of answers, by number, each at a place in its answer. (rows, vocab) -> (rows,)."""
+        if self.sampling is None:
+            return logits.argmax(-1)
+        drawn = self.sampling.draws[list(answers), list(places)]
+        return draw(logits, drawn, self.sampling.temperature, self.sampling.top_p)
 
 
-def _answer(model: nn.Module, prompts: Sequence[Sequence[int]], rules: _Rules) -> list[list[int]]:
-    """The answers of one batch."""
-    answers: list[list[int]] = [[] for _ in prompts]
-    loop = _Loop(model, prompts) if keeps_cache(model) else _Rereading(model, prompts)
-    going = list(range(len(prompts)))
-    for step in range(rules.max_new_tokens):
-        logits = loop.predict()
-        if sampling := rules.sampling:
-            tokens = draw(logits, sampling.draws[going, step], sampling.temperature, sampling.top_p)
-        else:
-            tokens = logits.argmax(-1)
+class Predicting(Protocol):
+    """One batch of answers on its way."""
+
+    def predict(self) -> Tensor:
+        """Read the newest tokens. Returns: (rows, vocab) logits of the next one of every row."""
+        ...
+
+    def append(self, tokens: Tensor) -> None:
+        """One more token, (rows,), for every row."""
+        ...
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with some rows only."""
+        ...
+
+
+def go_on(loop: Predicting, answers: Mapping[int, list[int]], rules: Rules) -> None:
+    """Add tokens to answers, by number, until each has ended. The rows of the loop are in their order."""
+    going = list(answers)
+    while going:
+        tokens = rules.choose(loop.predict(), going, [len(answers[index]) for index in going])
         loop.append(tokens)
         for index, token in zip(going, tokens.tolist(), strict=True):
             answers[index].append(token)
         rows = [row for row, index in enumerate(going) if not rules.ended(answers[index])]
-        if not rows:
-            break
-        if len(rows) < len(going):
-            going = [going[row] for row in rows]
+        if rows and len(rows) < len(going):
             loop.keep(rows)
-    return answers
+        going = [going[row] for row in rows]
+
+
+def _answer(model: nn.Module, prompts: Sequence[Sequence[int]], rules: Rules) -> list[list[int]]:
+    """The answers of one batch."""
+    answers: dict[int, list[int]] = {index: [] for index in range(len(prompts))}
+    go_on(Loop.over(model, prompts) if keeps_cache(model) else _Rereading(model, prompts), answers, rules)
+    return list(answers.values())
 
 
 def draw(logits: Tensor, drawn: NDArray[np.float64], temperature: float, top_p: float) -> Tensor:
@@ -133,22 +159,28 @@ def draw(logits: Tensor, drawn: NDArray[np.float64], temperature: float, top_p: 
     return token.clamp(max=logits.shape[-1] - 1).to(logits.device)
 
 
-class _Loop:
-    """One batch on its way: what was read, what can be attended to, and the cache."""
+class Loop:
+    """One batch on its way: what was read, what can be attended to, and the cache.
 
-    def __init__(self, model: nn.Module, prompts: Sequence[Sequence[int]]) -> None:
-        from sft_probe.observe.roomy import roomy_cache
+    ids, positions: (rows, new) tokens that are read next.  mask: (rows, slots of the cache + new).
+    """
 
+    def __init__(self, model: nn.Module, ids: Tensor, positions: Tensor, mask: Tensor, cache: Any) -> None:
+        self.model, self.cache = model, cache
+        self.ids, self.positions, self.mask = ids, positions, mask
+
+    @staticmethod
+    def over(model: nn.Module, prompts: Sequence[Sequence[int]]) -> Loop:
+        """From the beginning of prompts."""
         width = max(len(prompt) for prompt in prompts)
         ids = torch.zeros(len(prompts), width, dtype=torch.int64)
         mask = torch.zeros_like(ids)
         for row, prompt in enumerate(prompts):
             ids[row, width - len(prompt) :] = torch.tensor(list(prompt))
             mask[row, width - len(prompt) :] = 1
-        self.model, device = model, device_of(model)
-        self.ids, self.mask = ids.to(device), mask.to(device)
-        self.positions = (self.mask.cumsum(-1) - 1).clamp(min=0)
-        self.cache: Any = roomy_cache(without_adapter(model).config)
+        device, cache = device_of(model), empty_cache(model)
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        return Loop(model, ids.to(device), positions.to(device), mask.to(device), cache)
 
     def predict(self) -> Tensor:
         """Read the newest tokens. Returns: (rows, vocab) logits of the next one of every row."""
@@ -196,6 +228,13 @@ class _Rereading:
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with some rows only."""
         self.rows = [self.rows[row] for row in rows]
+
+
+def empty_cache(model: nn.Module) -> Any:
+    """A cache of the kind that the layers of a model want."""
+    from sft_probe.observe.roomy import roomy_cache
+
+    return roomy_cache(without_adapter(model).config)
 
 
 def _cache_argument(model: nn.Module) -> str:

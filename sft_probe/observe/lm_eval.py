@@ -7,9 +7,11 @@ This module imports lm-eval, which takes seconds; import it late.
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jinja2 import TemplateError
 from lm_eval.api.model import TemplateLM
@@ -25,7 +27,15 @@ from sft_probe.observe.forward import device_of
 from sft_probe.observe.generating import generate
 from sft_probe.observe.lending import lend
 from sft_probe.observe.lm_eval_items import aggregates, items
-from sft_probe.observe.lm_eval_tasks import load_tasks, nltk_files_named, quiet, templates_compiled_once
+from sft_probe.observe.lm_eval_tasks import (
+    Made,
+    drawn_tasks,
+    load_tasks,
+    made_once,
+    nltk_files_named,
+    quiet,
+    templates_compiled_once,
+)
 from sft_probe.observe.needs import Benchmark
 from sft_probe.observe.observations import BenchmarkSeen
 from sft_probe.observe.passages import Budget, fit
@@ -47,6 +57,28 @@ Request = tuple[Any, list[int], list[int]]
 logger = logging.getLogger(__name__)
 
 
+class Asked(NamedTuple):
+    """Requests of log-likelihoods in token ids. places: the question and the continuation of each.
+
+    n_truncated: requests whose context was cut.
+    """
+
+    questions: tuple[Question, ...]
+    places: tuple[tuple[int, int], ...]
+    n_truncated: int
+
+
+@dataclass
+class Known:
+    """What tasks ask, which is the same at every look with one tokenizer and template.
+
+    made: by need and task.  questions: log-likelihoods by the arguments of their requests.
+    """
+
+    made: dict[Benchmark, dict[str, Made]] = field(default_factory=lambda: defaultdict(dict))
+    questions: dict[tuple[Any, ...], Asked] = field(default_factory=dict)
+
+
 class LiveModel(TemplateLM):  # type: ignore[misc]  # lm-eval has no types
     """A model in memory as lm-eval sees it.
 
@@ -57,8 +89,9 @@ class LiveModel(TemplateLM):  # type: ignore[misc]  # lm-eval has no types
     is read once. The model is lent for each kind of request and given back as it was, so it may be in
     training. Where this model and `HFLM` part on purpose is said in docs/lm-eval.md.
 
-    budget: bounds of one forward pass. chat_template: Jinja text for a tokenizer that has none.
-    n_truncated: requests so far whose context was cut on the left.
+    budget: bounds of one forward pass. chat_template: Jinja text for a tokenizer that has none. known:
+    where what tasks ask is kept from look to look, if anywhere. n_truncated: requests so far whose context
+    was cut on the left.
     """
 
     def __init__(
@@ -67,8 +100,10 @@ class LiveModel(TemplateLM):  # type: ignore[misc]  # lm-eval has no types
         tokenizer: PreTrainedTokenizerBase,
         budget: Budget | None = None,
         chat_template: str | None = None,
+        known: Known | None = None,
     ) -> None:
         super().__init__()
+        self.known = known
         self.model, self.tokenizer, self.budget = model, tokenizer, budget or Budget()
         self._template = chat_template
         self._device = device_of(model)
@@ -132,6 +167,13 @@ class LiveModel(TemplateLM):  # type: ignore[misc]  # lm-eval has no types
 
         Raises: DataError for a continuation that adds no token to its context.
         """
+        known = {} if self.known is None else self.known.questions
+        asked = tuple(request.args for request in requests)
+        if asked not in known:
+            known[asked] = self._questions(self._encoded(requests))
+        return self._answered(known[asked])
+
+    def _encoded(self, requests: Sequence[Any]) -> list[Request]:
         pairs = [_spaces_to_the_right(*request.args) for request in requests]
         wholes = self._encode(context + continuation for context, continuation in pairs if context)
         contexts = self._encode(context for context, _ in pairs if context)
@@ -151,7 +193,7 @@ class LiveModel(TemplateLM):  # type: ignore[misc]  # lm-eval has no types
                     f"{continuation!r} adds no token to its context."
                 )
             encoded.append((request.args, before, after))
-        return self._loglikelihood_tokens(encoded)
+        return encoded
 
     def loglikelihood_rolling(self, requests: Sequence[Any], disable_tqdm: bool = True) -> list[float]:
         """Log-likelihood of each whole text in nats, in windows of the model's context, each token once."""
@@ -238,22 +280,28 @@ class LiveModel(TemplateLM):  # type: ignore[misc]  # lm-eval has no types
         self, requests: Sequence[Request], disable_tqdm: bool = True, **_: Any
     ) -> list[tuple[float, bool]]:
         """Score continuations that share a context as one question."""
-        shared: dict[tuple[int, ...], dict[tuple[int, ...], None]] = {}
-        places = []
+        return self._answered(self._questions(requests))
+
+    def _questions(self, requests: Sequence[Request]) -> Asked:
+        shared: dict[tuple[int, ...], dict[tuple[int, ...], int]] = {}
+        places, n_cut = [], 0
         for _, context, continuation in requests:
             prompt, answer, cut = fit(context, continuation, self.max_length)
-            self.n_truncated += cut
-            place = tuple(prompt or [self.prefix_token_id]), tuple(answer)
-            shared.setdefault(place[0], {})[place[1]] = None
-            places.append(place)
-        questions = [Question(prompt, tuple(answers)) for prompt, answers in shared.items()]
-        scores = self._scored(questions)
-        found: dict[Any, TokenScores] = {
-            (question.context, continuation): token_scores
-            for question, row in zip(questions, scores, strict=True)
-            for continuation, token_scores in zip(question.continuations, row, strict=True)
-        }
-        return [(float(found[p].logprob.sum()), bool(found[p].greedy.all())) for p in places]
+            n_cut += cut
+            key = tuple(prompt or [self.prefix_token_id])
+            answers = shared.setdefault(key, {})
+            places.append((key, answers.setdefault(tuple(answer), len(answers))))
+        at = {key: index for index, key in enumerate(shared)}
+        questions = tuple(Question(prompt, tuple(answers)) for prompt, answers in shared.items())
+        return Asked(questions, tuple((at[key], index) for key, index in places), n_cut)
+
+    def _answered(self, asked: Asked) -> list[tuple[float, bool]]:
+        self.n_truncated += asked.n_truncated
+        found = [
+            [(float(scores.logprob.sum()), bool(scores.greedy.all())) for scores in row]
+            for row in self._scored(asked.questions)
+        ]
+        return [found[question][index] for question, index in asked.places]
 
     def _scored(self, questions: Sequence[Question]) -> list[list[TokenScores]]:
         with lend(self.model) as model:
@@ -307,22 +355,26 @@ def run_benchmark(live: LiveModel, need: Benchmark, paths: tuple[Path, ...] = ()
     """
     with quiet(), templates_compiled_once(), nltk_files_named(need.tasks):
         loaded = load_tasks(need.tasks, paths, need.num_fewshot)
+        if need.drawn:
+            loaded = drawn_tasks(need.tasks, paths, need.num_fewshot, need.limit)
         for task in loaded["tasks"].values():
             task.set_fewshot_seed(seed=FEWSHOT_SEED)
-        results = evaluate(
-            live,
-            loaded,
-            limit=need.limit,
-            bootstrap_iters=0,
-            system_instruction=need.system_instruction,
-            apply_chat_template=need.apply_chat_template,
-            fewshot_as_multiturn=need.apply_chat_template and need.fewshot_as_multiturn,
-        )
-        rows = [
-            item
-            for name, samples in results["samples"].items()
-            for item in items(name, loaded["tasks"][name], samples)
-        ]
+        made = {} if live.known is None else live.known.made[replace(need, under=())]
+        with made_once(loaded["tasks"], made):
+            results = evaluate(
+                live,
+                loaded,
+                limit=need.limit,
+                bootstrap_iters=0,
+                system_instruction=need.system_instruction,
+                apply_chat_template=need.apply_chat_template,
+                fewshot_as_multiturn=need.apply_chat_template and need.fewshot_as_multiturn,
+            )
+            rows = [
+                item
+                for name, samples in results["samples"].items()
+                for item in items(name, loaded["tasks"][name], samples)
+            ]
     return BenchmarkSeen(
         items=tuple(rows), aggregates=aggregates(results["results"]), n_truncated=live.n_truncated
     )

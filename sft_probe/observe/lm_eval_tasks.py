@@ -7,10 +7,13 @@ import json
 import logging
 import re
 import socket
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from functools import lru_cache
+from copy import copy
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache, partial
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,6 +31,7 @@ from sft_probe.errors import DataError, nearest
 
 PLACES = ("dataset_path", "dataset_kwargs", "metadata")  # where a task lies; what it says counts
 IFEVAL_EXTRA = 'pip install "sft-probe[ifeval]"'
+PARTS = ("doc_to_text", "doc_to_target", "doc_to_choice")
 PATIENCE = 3.0  # seconds to wait for an answer of the hub
 
 
@@ -94,6 +98,25 @@ def tasks_digest(names: tuple[str, ...], paths: tuple[Path, ...] = (), num_fewsh
     return sha.hexdigest()
 
 
+@lru_cache(maxsize=8)
+def drawn_tasks(
+    names: tuple[str, ...], paths: tuple[Path, ...], num_fewshot: int | None, limit: int | None
+) -> dict[str, Any]:
+    """What `load_tasks` gives, over the first documents of each task in an order that its name decides."""
+    loaded = load_tasks(names, paths, num_fewshot)
+    return {**loaded, "tasks": {name: _drawn(name, task, limit) for name, task in loaded["tasks"].items()}}
+
+
+def _drawn(name: str, task: Any, limit: int | None) -> Any:
+    """A task over other documents, which are decoded here instead of at every look."""
+    docs = task.eval_docs
+    order = sorted(range(len(docs)), key=lambda at: hashlib.sha256(f"{name} {at}".encode()).digest())
+    drawn = copy(task)
+    kind = type(task)
+    drawn.__class__ = type(kind.__name__, (kind,), {"eval_docs": [docs[at] for at in order[:limit]]})
+    return drawn
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """No progress bars, for which lm-eval has no switch, and no warnings about defaults in task files."""
@@ -126,6 +149,66 @@ def templates_compiled_once() -> Iterator[None]:
         yield
     finally:
         del environment.from_string  # the method of the class shows again
+
+
+@dataclass
+class Made:
+    """What a task makes of its documents, which is the same at every look.
+
+    documents: with their numbers.  requests: lm-eval's own.  parts: what a template or function of the task
+    made of a document, by its name and the place of the document in memory.
+    """
+
+    documents: list[tuple[int, Any]]
+    requests: list[Any] = field(default_factory=list)
+    parts: dict[tuple[str, int], Any] = field(default_factory=dict)
+
+    @cached_property
+    def places(self) -> frozenset[int]:
+        """Where the documents are in memory. Others, as those shown as examples, come and go."""
+        return frozenset(id(document) for _, document in self.documents)
+
+
+@contextmanager
+def made_once(tasks: Mapping[str, Any], known: dict[str, Made]) -> Iterator[None]:
+    """While it holds, what tasks made of their documents before is not made again; `known` is added to."""
+    changed = ("doc_iterator", "build_all_requests", *PARTS)
+    for name, task in tasks.items():
+        task.doc_iterator = partial(_documents, task, name, known)
+        task.build_all_requests = partial(_requests, task, name, known)
+        for part in PARTS:
+            setattr(task, part, partial(_part, task, part, name, known))
+    try:
+        yield
+    finally:
+        for task, attribute in product(tasks.values(), changed):
+            delattr(task, attribute)  # the method of the class shows again
+
+
+def _documents(task: Any, name: str, known: dict[str, Made], **options: Any) -> Iterator[tuple[int, Any]]:
+    if name not in known:
+        known[name] = Made(list(type(task).doc_iterator(task, **options)))
+    return iter(known[name].documents)
+
+
+def _requests(task: Any, name: str, known: dict[str, Made], **options: Any) -> None:
+    if name not in known or not known[name].requests:
+        type(task).build_all_requests(task, **options)
+        known[name].requests = task.instances
+    for request in known[name].requests:
+        request.resps, request.filtered_resps = [], {}
+    task._instances = known[name].requests
+
+
+def _part(
+    task: Any, part: str, name: str, known: dict[str, Made], doc: Any, *rest: Any, **options: Any
+) -> Any:
+    made, key = known.get(name), (part, id(doc))
+    if made is None or rest or options or id(doc) not in made.places:
+        return getattr(type(task), part)(task, doc, *rest, **options)
+    if key not in made.parts:
+        made.parts[key] = getattr(type(task), part)(task, doc)
+    return made.parts[key]
 
 
 @contextmanager

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from torch import nn
 
 from sft_probe.data.examples import DataSets
 from sft_probe.models.anatomy import context_length
 from sft_probe.models.load import LoadedModel
 from sft_probe.models.sharing import shared_copy
-from sft_probe.observe.answering import Answerer, Prompt
+from sft_probe.models.unembedding import unembedding
+from sft_probe.observe.answering import Answerer, Answers, Prompt
 from sft_probe.observe.attending import attention_seen, named_tokens
 from sft_probe.observe.cache import BaseCache
 from sft_probe.observe.directions import vectors
 from sft_probe.observe.divergence import BaseLogits, DivergenceReader
-from sft_probe.observe.forward import can_branch
+from sft_probe.observe.forward import can_branch, logits_of
+from sft_probe.observe.grafting import Bench, grounds, see_grafts
 from sft_probe.observe.grouping import (
     Answering,
     Asking,
     Decoding,
     Forced,
+    afterwards,
     asking,
     at_base,
     by_asking,
@@ -44,6 +49,7 @@ from sft_probe.observe.needs import (
     Attention,
     Benchmark,
     Generations,
+    Grafts,
     Need,
     Scores,
     StateLikeness,
@@ -55,13 +61,17 @@ from sft_probe.observe.needs import (
     data_of,
 )
 from sft_probe.observe.observations import Observation, Observed, ScoresSeen
-from sft_probe.observe.passages import Budget
+from sft_probe.observe.passages import Batch, Budget, Passage
 from sft_probe.observe.reading_out import unembedding_seen
 from sft_probe.observe.rendering import Rendering
 from sft_probe.observe.scoring import Question, Reader, ScoreReader, TokenScores, read_passages
 from sft_probe.observe.states import BaseStates, LikenessReader, StatesReader
 from sft_probe.observe.tokens import LogprobReader
+from sft_probe.observe.trees import packs
 from sft_probe.observe.weights import unchanged, weights_seen
+
+if TYPE_CHECKING:
+    from sft_probe.observe.lm_eval import Known
 
 
 class Observer:
@@ -89,6 +99,7 @@ class Observer:
         self._base_states = BaseStates(base.model, self.budget)
         self._base_seen: dict[Need, Observation] = {}
         self._base_answers: dict[tuple[Prompt, Decoding], list[list[int]]] = {}
+        self._benchmark_requests: Known | None = None
         self._cache: BaseCache | None = None
         if cache:
             self._cache = BaseCache(cache, base, data, self._rendering.template, benchmark_paths)
@@ -155,11 +166,10 @@ class Observer:
 
     def _see_group(self, model: nn.Module, needs: Sequence[Need]) -> dict[Need, Observation]:
         """Needs under the same changes of the model."""
-        seen: dict[Need, Observation] = {}
-        if forced := [need for need in needs if forces(need)]:
-            seen |= self._forced(model, forced)
-        for asked, answering in by_asking(needs).items():
-            seen |= self._answered(model, asked, answering)
+        answerer, answering = self._answerer(model), by_asking(needs)
+        seen = self._forced(answerer, [need for need in needs if forces(need)], answering)
+        for asked, own in answering.items():
+            seen |= self._answered(answerer, asked, own)
         for need in needs:
             if isinstance(need, Weights):
                 seen[need] = weights_seen(model, self.base.model)
@@ -169,25 +179,36 @@ class Observer:
                 seen[need] = self._attention(model, need)
             elif isinstance(need, Benchmark):
                 seen[need] = self._benchmark(model, need)
-            elif isinstance(need, Benchmark):
-                seen[need] = self._benchmark(model, need)
+            elif isinstance(need, Grafts):
+                seen[need] = self._grafts(model, need)
         return seen
 
-    def _forced(self, model: nn.Module, needs: Sequence[Forced]) -> dict[Need, Observation]:
-        """One pass over known text of all data sets for all needs that force it."""
+    def _forced(
+        self, answerer: Answerer, needs: Sequence[Forced], answering: Mapping[Asking, Sequence[Answering]]
+    ) -> dict[Need, Observation]:
+        """One pass over known text of all data sets for all needs that force it; answers begin in it."""
+        model = answerer.model
         asked = {need: self._questions(model, need) for need in needs}
         read = widest_scores(needs)
         readers = {need: self._reader(model, need, asked[need][0]) for need in dict.fromkeys(read.values())}
-        wanted = [
-            (reader, [question.trunk for question in asked[need][0]]) for need, reader in readers.items()
+        wanted: list[tuple[Reader, Sequence[Passage]]] = [
+            (
+                reader,
+                reader.passages if isinstance(reader, ScoreReader) else [q.trunk for q in asked[need][0]],
+            )
+            for need, reader in readers.items()
         ]
+        drafts = [answerer.draft(a, widest(n), keep_states=afterwards(n)) for a, n in answering.items()]
+        wanted += [(draft.reader, draft.passages) for draft in drafts if draft]
         read_passages(model, wanted, self.budget)
+        for draft in filter(None, drafts):
+            answerer.learn(draft)
         return {need: self._result(model, need, readers[read[need]], asked[need][1]) for need in needs}
 
     def _questions(self, model: nn.Module, need: Forced) -> tuple[list[Question], int]:
         """What is read for a need, and how many of it were cut."""
         if isinstance(need, TokenDivergence | TokenLogprobs) and need.contexts in ("base", "sampled"):
-            answers = self._answerer.answer(self.base.model, asking(need), need.limit)
+            answers = self._answerer(self.base.model).answer(asking(need), need.limit)
             return answers.questions(len(answers.prompts)), sum(answers.truncated)
         wording, context = split(need.under)[0], context_length(model)
         prepared = self._rendering.prepared(need.dataset, need.limit, wording)
@@ -197,7 +218,8 @@ class Observer:
     def _reader(self, model: nn.Module, need: Forced, questions: Sequence[Question]) -> Reader:
         examples = self._rendering.examples(need.dataset, need.limit)
         if isinstance(need, Scores):
-            return ScoreReader(questions, self.budget, branching=can_branch(model))
+            branching, packing = can_branch(model), unembedding(model) is not None and packs(self.base.model)
+            return ScoreReader(questions, self.budget, branching=branching, packing=packing)
         if isinstance(need, States):
             return StatesReader(examples, need)
         if isinstance(need, StateLikeness):
@@ -232,28 +254,34 @@ class Observer:
         )
 
     def _answered(
-        self, model: nn.Module, asked: Asking, needs: Sequence[Answering]
+        self, answerer: Answerer, asked: Asking, needs: Sequence[Answering]
     ) -> dict[Need, Observation]:
-        """The model's answers for needs that ask alike, and what it says of them once they are forced."""
-        answers = self._answerer.answer(model, asked, widest(needs))
+        """A model's answers for needs that ask alike, and what it says of them once they are forced."""
+        model, answers = answerer.model, answerer.answer(asked, widest(needs))
         rows = {need: self._rendering.examples(need.dataset, need.limit) for need in needs}
         readers = {need: self._reader(model, need, ()) for need in needs if not isinstance(need, Generations)}
-        wanted = [
-            (reader, [question.trunk for question in answers.questions(len(rows[need]))])
-            for need, reader in readers.items()
-        ]
-        read_passages(model, wanted, self.budget)
+        self._force(model, answers, [(reader, len(rows[need])) for need, reader in readers.items()])
         seen: dict[Need, Observation] = {}
         for need, examples in rows.items():
             if isinstance(need, Generations):
-                seen[need] = self._answerer.seen(asked, answers, examples)
+                seen[need] = answerer.seen(asked, answers, examples)
             else:
                 seen[need] = self._result(model, need, readers[need], sum(answers.truncated[: len(examples)]))
         return seen
 
-    @property
-    def _answerer(self) -> Answerer:
-        return Answerer(self.base.model, self._rendering, self.budget, self._base_answers)
+    def _force(self, model: nn.Module, answers: Answers, readers: Sequence[tuple[Reader, int]]) -> None:
+        """Show readers the first answers, by the states behind which they were made if these are kept."""
+        wanted = [(reader, [q.trunk for q in answers.questions(n)]) for reader, n in readers]
+        if answers.states is None:
+            read_passages(model, wanted, self.budget)
+            return
+        for reader, passages in wanted:
+            batch = Batch(tuple(range(len(passages))), tuple(passages))
+            reader.take(model, batch, logits_of(model, torch.cat(answers.states[: len(passages)])), None)
+
+    def _answerer(self, model: nn.Module) -> Answerer:
+        known = self._base_answers if model is self.base.model else {}
+        return Answerer(model, self._rendering, self.budget, known)
 
     def _attention(self, model: nn.Module, need: Attention) -> Observation:
         examples = self._rendering.examples(need.dataset, need.limit)
@@ -265,8 +293,23 @@ class Observer:
         passages = [p.question(context_length(model))[0].trunk for p in prepared]
         return attention_seen((model, self.base.model), examples, passages, named, self.budget)
 
-    def _benchmark(self, model: nn.Module, need: Benchmark) -> Observation:
-        from sft_probe.observe.lm_eval import LiveModel, run_benchmark
+    def _grafts(self, model: nn.Module, need: Grafts) -> Observation:
+        """Every look is under its own changes of the model, which is lent already."""
 
-        live = LiveModel(model, self.base.tokenizer, self.budget, self._rendering.template)
+        def see(changes: Sequence[ModelIntervention], needs: Sequence[Need]) -> dict[Need, Observation]:
+            with intervene(model, self.base.model, changes):
+                return self._see_group(model, needs)
+
+        every, half = (
+            Bench(see, ground, self.look_at_base(ground.needs))
+            for ground in grounds(need, self.benchmark_paths)
+        )
+        return see_grafts(need, model, self.base.model, every, half)
+
+    def _benchmark(self, model: nn.Module, need: Benchmark) -> Observation:
+        from sft_probe.observe.lm_eval import Known, LiveModel, run_benchmark
+
+        self._benchmark_requests = self._benchmark_requests or Known()
+        template = self._rendering.template
+        live = LiveModel(model, self.base.tokenizer, self.budget, template, self._benchmark_requests)
         return run_benchmark(live, need, self.benchmark_paths)

@@ -56,11 +56,28 @@ def out_of_memory(error: BaseException) -> bool:
     return known or (isinstance(error, RuntimeError) and any(s in str(error) for s in OUT_OF_MEMORY))
 
 
+class Fork(NamedTuple):
+    """Tokens read behind the first `shared` tokens of a passage, in place of what follows there."""
+
+    shared: int
+    ids: tuple[int, ...]
+
+
 class Passage(NamedTuple):
-    """A token sequence of which `ids[start:]` is predicted, each token from all before it. start >= 1."""
+    """A token sequence of which `ids[start:]` is predicted, each token from all before it. start >= 1.
+
+    forks: read in the same row under a mask, each seeing its own past only; what follows each of their
+    tokens is predicted too.
+    """
 
     ids: tuple[int, ...]
     start: int
+    forks: tuple[Fork, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Tokens that are read."""
+        return len(self.ids) - 1 + sum(len(fork.ids) for fork in self.forks)
 
 
 @dataclass(frozen=True)
@@ -82,15 +99,31 @@ class Batch:
     @property
     def width(self) -> int:
         """Tokens of the longest passage that are read."""
-        return max(len(p.ids) for p in self.passages) - 1
+        return max(p.size for p in self.passages)
 
     @cached_property
     def input_ids(self) -> Tensor:
         """(batch, seq) int64, padded with token 0."""
         padded = np.zeros((len(self.passages), self.width), dtype=np.int64)
         for row, passage in enumerate(self.passages):
-            padded[row, : len(passage.ids) - 1] = passage.ids[:-1]
+            padded[row, : passage.size] = _read(passage)
         return torch.from_numpy(padded)
+
+    @cached_property
+    def forked(self) -> tuple[Tensor, Tensor] | None:
+        """Positions, (batch, seq), and who sees whom, (batch, seq, seq), if some passage forks."""
+        if not any(passage.forks for passage in self.passages):
+            return None
+        positions = np.tile(np.arange(self.width), (len(self.passages), 1))
+        visible = np.tile(np.tri(self.width, dtype=np.bool_), (len(self.passages), 1, 1))
+        for row, passage in enumerate(self.passages):
+            at = len(passage.ids) - 1
+            for fork in passage.forks:
+                end = at + len(fork.ids)
+                positions[row, at:end] = np.arange(fork.shared, fork.shared + len(fork.ids))
+                visible[row, at:end, fork.shared : at] = False
+                at = end
+        return torch.from_numpy(positions), torch.from_numpy(visible)
 
     @property
     def columns(self) -> range:
@@ -107,12 +140,24 @@ class Batch:
         """First row of each passage among the k predicted tokens of the batch, and k itself at the end."""
         return tuple(accumulate(self.counts, initial=0))
 
-    def pick(self, columns: Tensor) -> Tensor:
-        """(batch, columns, n) -> (k, n): one row per predicted token, passage by passage."""
-        first = self.columns.start
-        row = [i for i, p in enumerate(self.passages) for _ in range(p.start, len(p.ids))]
-        column = [c - 1 - first for p in self.passages for c in range(p.start, len(p.ids))]
-        return columns[torch.tensor(row, device=columns.device), torch.tensor(column, device=columns.device)]
+    @cached_property
+    def fork_offsets(self) -> dict[tuple[int, Fork], int]:
+        """First row of each fork, by place of its passage in the batch; they follow the predicted tokens."""
+        forks = [(at, fork) for at, passage in enumerate(self.passages) for fork in passage.forks]
+        sizes = accumulate((len(fork.ids) for _, fork in forks), initial=self.offsets[-1])
+        return dict(zip(forks, sizes, strict=False))
+
+    def pick(self, states: Tensor, first: int = 0) -> Tensor:
+        """(batch, seq, n) -> (k, n): a row per predicted token, passage by passage, then per token of a fork.
+
+        first: the column of `input_ids` with which the states begin.
+        """
+        columns = [np.arange(p.start - 1, len(p.ids) - 1) for p in self.passages]
+        columns += [np.arange(len(p.ids) - 1, p.size) for p in self.passages]
+        rows = [np.full(len(part), at % len(self.passages)) for at, part in enumerate(columns)]
+        places = (torch.from_numpy(np.concatenate(part)).to(states.device) for part in (rows, columns))
+        row, column = places
+        return states[row, column - first]
 
     def share(self, wanted: Sequence[tuple[int, int, Passage]]) -> tuple[Batch, list[int]]:
         """What one reader wants of the batch, and where its predicted tokens are among those of the batch.
@@ -125,6 +170,12 @@ class Batch:
             for at in range(
                 passage.start - self.passages[row].start, len(passage.ids) - self.passages[row].start
             )
+        ]
+        rows += [
+            self.fork_offsets[row, fork] + at
+            for row, _, passage in wanted
+            for fork in passage.forks
+            for at in range(len(fork.ids))
         ]
         row, member, passage = zip(*wanted, strict=True)
         return Batch(member, passage, row), rows
@@ -148,8 +199,17 @@ def merge(wanted: Sequence[Sequence[Passage]]) -> tuple[list[Passage], list[list
     for reader, passages in enumerate(wanted):
         for member, passage in enumerate(passages):
             wishes.setdefault(passage.ids[:-1], []).append(Wish(reader, member, passage))
-    merged = [Passage(w[0].passage.ids, min(wish.passage.start for wish in w)) for w in wishes.values()]
+    merged = []
+    for alike in wishes.values():
+        forks = dict.fromkeys(fork for wish in alike for fork in wish.passage.forks)
+        start = min(wish.passage.start for wish in alike)
+        merged.append(Passage(alike[0].passage.ids, start, tuple(forks)))
     return merged, list(wishes.values())
+
+
+def _read(passage: Passage) -> tuple[int, ...]:
+    """The tokens of a passage that are read, those of its forks last."""
+    return passage.ids[:-1] + tuple(token for fork in passage.forks for token in fork.ids)
 
 
 def plan(
@@ -160,11 +220,11 @@ def plan(
     vocab_size: 0 if logits are made some at a time.  only: indices of passages to plan; all by default.
     """
     chosen = range(len(passages)) if only is None else only
-    order = sorted(chosen, key=lambda i: (len(passages[i].ids), passages[i].start, i))
+    order = sorted(chosen, key=lambda i: (passages[i].size, passages[i].start, i))
     batches: list[list[int]] = []
     first_start = 0
     for index in order:
-        width, start = len(passages[index].ids) - 1, passages[index].start
+        width, start = passages[index].size, passages[index].start
         first_start = min(first_start, start) if batches else start
         size = len(batches[-1]) + 1 if batches else 1
         kept = size * (width + 1 - first_start)

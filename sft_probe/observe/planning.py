@@ -15,13 +15,15 @@ from typing import Literal, NamedTuple
 from sft_probe.data.examples import DataSets
 from sft_probe.models.anatomy import anatomy
 from sft_probe.models.load import LoadedModel
-from sft_probe.observe.answering import Prompt, fitted
+from sft_probe.observe.answering import Prompt, fitted, guesses
 from sft_probe.observe.attending import attention_budget
+from sft_probe.observe.grafting import grounds
 from sft_probe.observe.grouping import (
     Answering,
     Asking,
     Decoding,
     Forced,
+    afterwards,
     asking,
     at_base,
     by_asking,
@@ -32,12 +34,15 @@ from sft_probe.observe.grouping import (
     widest,
     widest_scores,
 )
+from sft_probe.observe.interventions import Graft
 from sft_probe.observe.interventions.prompts import split
+from sft_probe.observe.interventions.weights import blocks
 from sft_probe.observe.lending import lend
 from sft_probe.observe.needs import (
     Attention,
     Benchmark,
     Generations,
+    Grafts,
     Need,
     Scores,
     Standing,
@@ -58,6 +63,7 @@ from sft_probe.observe.workload import (
     answer_all,
     asked_tokens,
     batches_of,
+    go_on,
     read_alone,
     read_behind,
 )
@@ -112,10 +118,24 @@ class _Kept:
 
 
 class _Rows(NamedTuple):
-    """Passages that one need wants read."""
+    """Passages that one need wants read. room: tokens of the answers that begin in them, if any do."""
 
-    need: Forced
+    need: Forced | Answering
     questions: Sequence[Question]
+    room: int = 0
+
+    def passages(self, *, packing: bool) -> list[Passage]:
+        """What is read for it."""
+        packed = packing and isinstance(self.need, Scores)
+        return [question.packed if packed else question.trunk for question in self.questions]
+
+
+@dataclass(frozen=True)
+class _Said:
+    """Answers that are made, by prompt and decoding. kept: those the model was seen making in this look."""
+
+    known: set[tuple[Prompt, Decoding]]
+    kept: set[tuple[Prompt, Decoding]] = field(default_factory=set)
 
 
 class Planner:
@@ -185,29 +205,42 @@ class Planner:
         return look.members
 
     def _see_group(self, look: _Look, needs: Sequence[Need]) -> None:
-        if forced := [need for need in needs if forces(need)]:
-            self._forced(look, forced)
-        for asked, answering in by_asking(needs).items():
-            self._answers(look, asked, answering)
+        said = _Said(self._answered if look.pristine else set())
+        answering = by_asking(needs)
+        self._forced(look, [need for need in needs if forces(need)], answering, said)
+        for asked, own in answering.items():
+            self._answers(look, asked, own, said)
         for need in needs:
             if isinstance(need, Benchmark):
                 self._benchmark(look, need)
             elif isinstance(need, Attention):
                 self._attention(look, need)
+            elif isinstance(need, Grafts):
+                self._grafts(look, need)
             elif isinstance(need, Standing):
                 look.ask(need, 0)
 
-    def _forced(self, look: _Look, needs: Sequence[Forced]) -> None:
+    def _forced(
+        self,
+        look: _Look,
+        needs: Sequence[Forced],
+        answering: Mapping[Asking, Sequence[Answering]],
+        said: _Said,
+    ) -> None:
         """One pass over known text of all data sets, then what it does not show."""
         asked = {need: self._questions(look, need) for need in needs}
         for need, questions in asked.items():
             look.ask(need, _tokens_of(need, questions))
         readers = [_Rows(need, asked[need]) for need in dict.fromkeys(widest_scores(needs).values())]
-        merged, wishes = merge([[question.trunk for question in rows.questions] for rows in readers])
+        readers += [self._draft(asking, own, widest(own), said) for asking, own in answering.items()]
+        self._read(look, readers)
+
+    def _read(self, look: _Look, readers: Sequence[_Rows]) -> None:
+        merged, wishes = merge([rows.passages(packing=self.traits.packing) for rows in readers])
         apart: dict[int, list[Passage]] = {}
         for batch in plan(merged, self._budget, self.traits.bound):
             owners = [look.key(readers[wishes[member][0].reader].need) for member in batch.members]
-            lengths = (len(passage.ids) - 1 for passage in batch.passages)
+            lengths = (passage.size for passage in batch.passages)
             look.ledger.read(zip(owners, lengths, strict=True), batch.width)
             for index, rows in enumerate(readers):
                 own = [
@@ -218,12 +251,30 @@ class Planner:
             key = look.key(readers[index].need)
             read_alone(look.ledger, key, batches_of(passages, self._budget, self.traits))
 
+    def _draft(self, asked: Asking, answering: Sequence[Answering], limit: int | None, said: _Said) -> _Rows:
+        """Prompts with guesses, whose answers begin in the pass over them."""
+        prompts, _, decoding = fitted(self._rendering, asked, limit, self.traits.context)
+        rows = self._rendering.prepared(asked.dataset, limit, asked.wording)
+        found = guesses(rows, prompts, asked, decoding, said.known) if self.traits.branching else {}
+        said.known.update((prompt, decoding) for prompt in found)
+        if afterwards(answering) and not self.traits.bound:
+            said.kept.update((prompt, decoding) for prompt in found)
+        passages = [passage for passage in found.values() for _ in range(decoding.n)]
+        questions = [Question(p.ids[: p.start], (p.ids[p.start :],)) for p in passages]
+        return _Rows(answering[0], questions, decoding.max_new_tokens)
+
     def _beside(self, look: _Look, rows: _Rows, own: Sequence[tuple[int, Wish]]) -> list[Passage]:
         """What one reader does with its share of a batch. Returns: what it reads later."""
         need, passages = rows.need, [wish.passage for _, wish in own]
+        if rows.room:
+            go_on(look.ledger, look.key(need), len(own), rows.room)
+            return []
         if isinstance(need, Scores):
             questions = [(row, rows.questions[wish.member]) for row, wish in own]
-            return read_behind(look.ledger, look.key(need), questions, self._budget, self.traits)
+            packed = self.traits.packing
+            return read_behind(
+                look.ledger, look.key(need), questions, self._budget, self.traits, packed=packed
+            )
         if isinstance(need, TokenDivergence) and not look.pristine:
             sizes = {p: (len(p.ids) - p.start) * self.traits.wide for p in passages}
             self._read_base(look, need, self._logits, {p: (p, size) for p, size in sizes.items()})
@@ -254,19 +305,17 @@ class Planner:
 
     def _questions(self, look: _Look, need: Forced) -> Sequence[Question]:
         if isinstance(need, TokenDivergence | TokenLogprobs) and need.contexts in ("base", "sampled"):
-            key = look.beside(need)
-            before = look.ledger.groups[key].tokens
-            found = self._answered_questions(look, key, asking(need), need.limit, known=self._answered)
-            look.ledger.ask(key, look.ledger.groups[key].tokens - before)
+            beside, said = replace(look, subject="base"), _Said(self._answered)
+            before = look.ledger.groups[beside.key(need)].tokens
+            found, _ = self._answered_questions(beside, asking(need), [need], need.limit, said)
+            look.ledger.ask(beside.key(need), look.ledger.groups[beside.key(need)].tokens - before)
             return found
         wording = split(need.under)[0]
         prepared = self._rendering.prepared(need.dataset, need.limit, wording)
         return [p.question(self.traits.context)[0] for p in prepared]
 
-    def _answers(self, look: _Look, asked: Asking, answering: Sequence[Answering]) -> None:
-        limit, known = widest(answering), self._answered if look.pristine else set()
-        key = look.key(answering[0])
-        questions = self._answered_questions(look, key, asked, limit, known=known)
+    def _answers(self, look: _Look, asked: Asking, answering: Sequence[Answering], said: _Said) -> None:
+        questions, kept = self._answered_questions(look, asked, answering, widest(answering), said)
         forced = []
         for need in answering:
             own = questions[: need.limit]
@@ -274,29 +323,47 @@ class Planner:
             if not isinstance(need, Generations):
                 look.ask(need, asked_tokens(own))
                 forced.append(_Rows(need, own))
-        self._forced_answers(look, forced)
+        self._forced_answers(look, forced, kept=kept)
 
-    def _forced_answers(self, look: _Look, readers: Sequence[_Rows]) -> None:
-        """Answers of the model, read by the model and, for divergences, by its base; nothing is kept."""
+    def _forced_answers(self, look: _Look, readers: Sequence[_Rows], *, kept: bool) -> None:
+        """Answers of the model, read by the model unless it was seen making them, and by its base."""
         merged, wishes = merge([[question.trunk for question in rows.questions] for rows in readers])
-        for batch in plan(merged, self._budget, self.traits.bound):
-            read_alone(look.ledger, look.key(readers[0].need), [batch])
+        batches = plan(merged, self._budget, self.traits.bound)
+        if batches and not kept:
+            read_alone(look.ledger, look.key(readers[0].need), batches)
+        together = (
+            [[member for batch in batches for member in batch.members]]
+            if kept
+            else [list(batch.members) for batch in batches]
+        )
+        for members in together:
             for index, rows in enumerate(readers):
-                own = [w for member in batch.members for w in wishes[member] if w.reader == index]
+                own = [w for member in members for w in wishes[member] if w.reader == index]
                 if own and isinstance(rows.need, TokenDivergence) and not look.pristine:
                     passages = {wish.passage: (wish.passage, 1) for wish in own}
                     self._read_base(look, rows.need, _Kept(0), passages)
 
     def _answered_questions(
-        self, look: _Look, key: Key, asked: Asking, limit: int | None, *, known: set[tuple[Prompt, Decoding]]
-    ) -> list[Question]:
-        """Prompts with answers of unknown tokens, as long as they may become; those not known are made."""
+        self,
+        look: _Look,
+        asked: Asking,
+        answering: Sequence[Answering],
+        limit: int | None,
+        said: _Said,
+    ) -> tuple[list[Question], bool]:
+        """Prompts with answers of unknown tokens, as long as they may become; those not known are made.
+
+        Returns: them, and whether the model was seen making all of them.
+        """
         prompts, _, decoding = fitted(self._rendering, asked, limit, self.traits.context)
-        missing = [prompt for prompt in dict.fromkeys(prompts) if (prompt, decoding) not in known]
+        self._read(look, [self._draft(asked, answering, limit, said)])
+        missing = [prompt for prompt in dict.fromkeys(prompts) if (prompt, decoding) not in said.known]
         rows = [prompt for prompt in missing for _ in range(decoding.n)]
+        key = look.key(answering[0])
         answer_all(look.ledger, key, rows, decoding.max_new_tokens, self._budget, self.traits)
-        known |= {(prompt, decoding) for prompt in missing}
-        return [Question(prompt, ((UNKNOWN,) * decoding.max_new_tokens,)) for prompt in prompts]
+        said.known.update((prompt, decoding) for prompt in missing)
+        questions = [Question(prompt, ((UNKNOWN,) * decoding.max_new_tokens,)) for prompt in prompts]
+        return questions, said.kept.issuperset((prompt, decoding) for prompt in prompts)
 
     def _attention(self, look: _Look, need: Attention) -> None:
         """Passes of its own over the prompts, and the base beside it."""
@@ -307,6 +374,18 @@ class Planner:
         look.ask(need, sum(len(passage.ids) - 1 for passage in passages))
         for key in [look.key(need)] if look.pristine else [look.key(need), look.beside(need)]:
             read_alone(look.ledger, key, plan(passages, allowed, self.traits.bound))
+
+    def _grafts(self, look: _Look, need: Grafts) -> None:
+        """As if training changed every block and the search went on to its end."""
+        every, half = grounds(need, self._paths)
+        if look.subject == "base":
+            self._see_group(look.on_behalf(need, (*every.needs, *half.needs)), (*every.needs, *half.needs))
+            return
+        n_blocks = len(blocks(self._base.model, self._base.model))
+        for over, times in ((every, 1 + 4 * n_blocks + need.most), (half, need.width * (need.most - 1))):
+            needs = tuple(replace(n, under=(Graft(),)) for n in over.needs)
+            for _ in range(times):
+                self._see_group(look.on_behalf(need, needs), needs)
 
     def _benchmark(self, look: _Look, need: Benchmark) -> None:
         if need not in self._benchmarks:
@@ -359,6 +438,10 @@ class _Look:
     def ask(self, need: Need, tokens: int) -> None:
         """Every probe would read them for itself."""
         self.ledger.ask(self.key(need), tokens * len(self.wanted[need]))
+
+    def on_behalf(self, need: Need, others: Iterable[Need]) -> _Look:
+        """The same look, in which other needs are looked at for one."""
+        return replace(self, wanted={**self.wanted, **dict.fromkeys(others, self.wanted[need])})
 
     def _group(self, subject: Subject, need: Need) -> Key:
         if isinstance(need, Standing):

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
@@ -15,7 +16,9 @@ from torch import nn
 
 from sft_probe.observe.forward import Branch, Logits, can_branch, read_all, read_branches
 from sft_probe.observe.observations import Bools, Floats, Ints
-from sft_probe.observe.passages import Batch, Budget, Passage, merge
+from sft_probe.observe.passages import Batch, Budget, Fork, Passage, merge
+
+FANNED = 256  # tokens of continuations that even a short context carries in one row
 
 
 class Question(NamedTuple):
@@ -28,6 +31,18 @@ class Question(NamedTuple):
     def trunk(self) -> Passage:
         """The context with the first continuation."""
         return Passage(self.context + self.continuations[0], len(self.context))
+
+    @property
+    def packed(self) -> Passage:
+        """The trunk with other continuations beside it in the same row, as many as are worth it."""
+        shared, forks = len(self.context), dict[Fork, None]()
+        room = max(shared, FANNED)
+        for continuation in self.continuations:
+            fork = Fork(shared, continuation[:-1])
+            if not along_trunk(self, continuation) and fork not in forks and len(fork.ids) <= room:
+                forks[fork] = None
+                room -= len(fork.ids)
+        return self.trunk._replace(forks=tuple(forks))
 
 
 class TokenScores(NamedTuple):
@@ -86,7 +101,7 @@ def read_passages(
 def score(model: nn.Module, questions: Sequence[Question], budget: Budget) -> list[list[TokenScores]]:
     """Score every continuation of every question. The model is lent already (eval mode, no gradients)."""
     reader = ScoreReader(questions, budget, branching=can_branch(model))
-    read_passages(model, [(reader, [q.trunk for q in questions])], budget)
+    read_passages(model, [(reader, reader.passages)], budget)
     return reader.result(model)
 
 
@@ -114,22 +129,30 @@ class ScoreReader:
     """Scores all continuations of questions whose trunks are read.
 
     A continuation that runs along the trunk up to its last token is read off the trunk. Of any other, the
-    first token is read off the trunk and the rest in a branch behind the shared context; a model that
-    cannot branch reads it as a passage of its own.
+    first token is read off the trunk and the rest beside it where questions are packed, else in a branch
+    behind the shared context; a model that cannot branch reads it as a passage of its own.
     """
 
     questions: Sequence[Question]
     budget: Budget
     branching: bool
+    packing: bool = False
     keeps_cache: bool = field(init=False)
     _pieces: dict[tuple[int, int], list[TokenScores]] = field(init=False)
     _apart: list[tuple[int, int]] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         self.keeps_cache = self.branching and any(
-            not along_trunk(q, c) for q in self.questions for c in q.continuations
+            not along_trunk(q, c) and Fork(len(q.context), c[:-1]) not in p.forks
+            for q, p in zip(self.questions, self.passages, strict=True)
+            for c in q.continuations
         )
         self._pieces = defaultdict(list)
+
+    @cached_property
+    def passages(self) -> list[Passage]:
+        """What must be read, question by question."""
+        return [question.packed if self.packing else question.trunk for question in self.questions]
 
     def watching(self, model: nn.Module, batch: Batch) -> AbstractContextManager[Any]:
         """Nothing to watch."""
@@ -139,12 +162,16 @@ class ScoreReader:
         """Score what the trunks show, then the branches."""
         wanted: list[tuple[tuple[int, int], range, tuple[int, ...]]] = []
         branches: list[tuple[tuple[int, int], Branch]] = []
-        for row, member, first in zip(batch.rows, batch.members, batch.offsets, strict=False):
-            question = self.questions[member]
+        for at, (row, member) in enumerate(zip(batch.rows, batch.members, strict=True)):
+            question, first = self.questions[member], batch.offsets[at]
             for index, continuation in enumerate(question.continuations):
                 key = (member, index)
+                beside = Fork(len(question.context), continuation[:-1])
                 if along_trunk(question, continuation):
                     wanted.append((key, range(first, first + len(continuation)), continuation))
+                elif (forked := batch.fork_offsets.get((at, beside))) is not None:
+                    wanted.append((key, range(first, first + 1), continuation[:1]))
+                    wanted.append((key, range(forked, forked + len(continuation) - 1), continuation[1:]))
                 elif self.branching:
                     wanted.append((key, range(first, first + 1), continuation[:1]))
                     branches.append((key, Branch(row, len(question.context), continuation[:-1])))

@@ -17,14 +17,13 @@ from torch import Tensor, nn
 
 from sft_probe.models.anatomy import without_adapter
 from sft_probe.models.unembedding import Unembedding, unembedding
-from sft_probe.observe.forward import can_branch, device_of, logits_of
+from sft_probe.observe.forward import additive, can_branch, device_of, logits_of
 from sft_probe.observe.observations import Bools, Ints
 from sft_probe.observe.passages import Budget
 from sft_probe.observe.prefixes import families
-from sft_probe.observe.scoring import Question, TokenScores, score, token_scores
+from sft_probe.observe.scoring import FANNED, Question, TokenScores, score, token_scores
 
 CPU_TOKENS = 1024  # in one pass; the activations of more do not fit the processor's caches
-FANNED = 256  # tokens of continuations that even a short context carries in one row
 COPIED = 4  # how many times the budget the copies of a shared beginning may take
 
 _packing: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
@@ -194,9 +193,7 @@ def _read(halves: Unembedding, past: Any, shared: int, batch: list[Tree], device
     ids, positions, visible = _inputs(batch, shared)
     options: dict[str, Any] = {"input_ids": ids.to(device), "use_cache": past is not None}
     if visible is not None:
-        dtype = next(halves.decoder.parameters()).dtype
-        hidden = torch.zeros(visible.shape, dtype=dtype, device=device)
-        options["attention_mask"] = hidden.masked_fill_(~visible.to(device), torch.finfo(dtype).min)
+        options["attention_mask"] = additive(visible.to(device), halves.decoder)
     if visible is not None or past is not None:
         options["position_ids"] = positions.to(device)
     if past is not None:

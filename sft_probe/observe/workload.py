@@ -163,13 +163,23 @@ def asked_tokens(questions: Iterable[Question]) -> int:
 
 
 def read_behind(
-    ledger: Ledger, key: Key, rows: Sequence[tuple[int, Question]], budget: Budget, traits: Traits
+    ledger: Ledger,
+    key: Key,
+    rows: Sequence[tuple[int, Question]],
+    budget: Budget,
+    traits: Traits,
+    *,
+    packed: bool = False,
 ) -> list[Passage]:
     """Passes over the continuations that a batch of trunks does not show. rows: place in the batch, question.
 
+    packed: the trunks were read with forks.
     Returns: what a model that cannot branch reads later, as passages of their own.
     """
-    left = [(row, q, c) for row, q in rows for c in q.continuations if not along_trunk(q, c)]
+    left = []
+    for row, q in rows:
+        shown = {fork.ids for fork in q.packed.forks} if packed else set()
+        left += [(row, q, c) for c in q.continuations if not along_trunk(q, c) and c[:-1] not in shown]
     if not traits.branching:
         return [Passage(q.context + c, len(q.context)) for _, q, c in left]
     branches = [Branch(row, len(q.context), c[:-1]) for row, q, c in left]
@@ -199,6 +209,13 @@ def read_together(
         rows = [(row, questions[w.member]) for row, m in enumerate(batch.members) for w in wishes[m]]
         apart += read_behind(ledger, key, rows, budget, traits)
     read_alone(ledger, key, batches_of(apart, budget, traits))
+
+
+def go_on(ledger: Ledger, key: Key, n: int, room: int) -> None:
+    """The passes behind one over n prompts with guesses, if all are wrong and no answer ends early."""
+    if n:
+        work = Work(passes=room - 1, positions=n * (room - 1), tokens=n * (room - 1), generated=n * room)
+        ledger.answer(key, work, n)
 
 
 def answer_all(

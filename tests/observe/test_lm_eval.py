@@ -107,3 +107,22 @@ def test_an_unknown_task_is_one_sentence(folder: Path, base: LoadedModel) -> Non
     need = Benchmark(tasks=("tiny_chioce",))
     with pytest.raises(DataError, match="Did you mean 'tiny_choice'"):
         Observer(base, tiny_data(), benchmark_paths=(folder,)).look_at_base([need])
+
+
+def test_what_tasks_ask_is_made_once_and_asked_of_every_model(
+    folder: Path, base: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import lm_eval.api.task
+
+    need = Benchmark(tasks=TASKS, num_fewshot=1)
+    tuned, other = tiny_tuned(base), tiny_tuned(base, seed=7)
+
+    def anew() -> Observer:
+        return Observer(base, tiny_data(), benchmark_paths=(folder,))
+
+    expected = [anew().look(model, [need])[need] for model in (tuned, other)]
+    assert expected[0] != expected[1]
+    observer = anew()
+    first = observer.look(tuned, [need])[need]
+    monkeypatch.setattr(lm_eval.api.task.utils, "apply_template", None)
+    assert [first, observer.look(other, [need])[need]] == expected

@@ -33,7 +33,8 @@ def test_rows_are_the_predicted_tokens_in_order(passages: list[Passage]) -> None
     batch = Batch(tuple(range(len(passages))), tuple(passages))
     assert batch.offsets[-1] == sum(len(p.ids) - p.start for p in passages)
     ids = batch.input_ids
-    last_read = batch.pick(ids[:, batch.columns.start : batch.columns.stop, None]).squeeze(-1).tolist()
+    kept = ids[:, batch.columns.start : batch.columns.stop, None]
+    last_read = batch.pick(kept, batch.columns.start).squeeze(-1).tolist()
     assert last_read == [p.ids[i - 1] for p in passages for i in range(p.start, len(p.ids))]
 
 
