@@ -177,6 +177,7 @@ class ScheduleSpec(Spec):
         "intruder_dimensions",
         "intruder_shrinkage",
         "mode_connectivity",
+        "grafting",
     )
     """Probes that look only at step 0 and at the end."""
 
