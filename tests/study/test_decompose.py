@@ -4,6 +4,7 @@ import pytest
 
 from sft_probe.errors import SpecError
 from sft_probe.study.decompose import PROBE, with_arms
+from sft_probe.study.spec import ScheduleSpec
 from sft_probe.study.yaml import dump_study, parse_study
 
 STUDY = """
@@ -25,7 +26,7 @@ def test_companions_of_the_reference_arm_differ_in_their_rows_alone() -> None:
         assert [found.name for found in arm.edits] == [edit]
         assert (arm.method, arm.training) == (spec.arms["full"].method, spec.arms["full"].training)
     assert [probe.name for probe in spec.probes] == ["task_alignment", PROBE]
-    assert spec.schedule.ends_only == ("forgetting", "lost_items", "interpolation", PROBE)
+    assert spec.schedule.ends_only == (*ScheduleSpec().ends_only, PROBE)
     assert spec.reference == "full"
 
 
