@@ -11,6 +11,7 @@ from sft_probe.observe import forward, scoring
 from sft_probe.observe.forward import Logits, can_branch
 from sft_probe.observe.passages import Budget
 from sft_probe.observe.scoring import Question, TokenScores, read_passages, score, token_scores
+from sft_probe.observe.trees import packs
 from sft_probe.testing.tiny import ARCHITECTURES, Architecture, tiny_model
 
 MODELS = {architecture: tiny_model(architecture) for architecture in ARCHITECTURES}
@@ -46,6 +47,26 @@ def test_scores_equal_a_naive_computation_in_any_batches(
     model = MODELS[architecture]
     with torch.no_grad():
         found = score(model, questions, Budget(tokens=budget, logits=320 * budget))
+    for question, row in zip(questions, found, strict=True):
+        for continuation, scores in zip(question.continuations, row, strict=True):
+            expected = naive(model, question, continuation)
+            np.testing.assert_allclose(scores.logprob, expected.logprob, atol=1e-5, rtol=1e-5)
+            np.testing.assert_array_equal(scores.greedy, expected.greedy)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@settings(max_examples=15, deadline=None)
+@given(questions=questions, budget=st.integers(1, 200), fanned=st.sampled_from([3, 256]))
+def test_packed_choices_score_alike_where_some_do_not_fit(
+    architecture: Architecture, questions: list[Question], budget: int, fanned: int
+) -> None:
+    model = MODELS[architecture]
+    with pytest.MonkeyPatch.context() as patch, torch.no_grad():
+        patch.setattr(scoring, "FANNED", fanned)
+        reader = scoring.ScoreReader(questions, Budget(tokens=budget), branching=True, packing=packs(model))
+        read_passages(model, [(reader, reader.passages)], reader.budget)
+        found = reader.result(model)
+    assert packs(model)
     for question, row in zip(questions, found, strict=True):
         for continuation, scores in zip(question.continuations, row, strict=True):
             expected = naive(model, question, continuation)
