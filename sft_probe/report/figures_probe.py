@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from sft_probe.report.words import Words
 
 OWN_FIGURE = frozenset(
-    "task_alignment format_adherence token_shift representation_drift weight_change forgetting".split()
+    "task_alignment format_adherence token_shift representation_drift weight_change forgetting "
+    "representation_geometry shift_direction layer_readouts logit_lens attention_drift".split()
 )
 PANELS = 6
 

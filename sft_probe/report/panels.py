@@ -125,15 +125,28 @@ def over_steps(
 
 
 def over_places(
-    title: str, arms: Sequence[Arm], means: pd.DataFrame, place: str, label: str, words: Words
+    title: str,
+    arms: Sequence[Arm],
+    means: pd.DataFrame,
+    place: str,
+    label: str,
+    words: Words,
+    *,
+    floor: pd.DataFrame | None = None,
 ) -> Panel:
-    """Lines over layers or positions at the end of training, with intervals; the null in grey."""
+    """Lines over layers or positions at the end of training, with intervals; the null in grey.
+
+    floor: rows of what unrelated data would give, as a dotted grey line.
+    """
     metric = str(means["metric"].iloc[0])
 
     def draw(axes: Axes) -> None:
         from matplotlib.ticker import MaxNLocator
 
-        null_line(axes, float(means["null_value"].iloc[0]))
+        _null_over(axes, means, place)
+        if floor is not None:
+            by_place = floor.groupby(place)["value"].mean()
+            axes.plot(by_place.index, by_place, color=QUIET, linewidth=1.2, linestyle=":", zorder=0.5)
         for arm in arms:
             _line(axes, arm, means[means["arm"] == arm.name].sort_values(place), place)
         axes.set_xlabel(label)
@@ -141,6 +154,15 @@ def over_places(
         _tidy_axis(axes, kind_of(metric), vertical=True)
 
     return Panel(title=title, draw=draw, alt=_peaks(title, arms, means, place, label))
+
+
+def _null_over(axes: Axes, means: pd.DataFrame, place: str) -> None:
+    """One grey line, or a curve where the null differs from place to place."""
+    nulls = means.groupby(place)["null_value"].mean().dropna()
+    if nulls.nunique() > 1:
+        axes.plot(nulls.index, nulls, color=QUIET, linewidth=1.0, linestyle=(0, (4, 3)), zorder=0.5)
+    elif len(nulls):
+        null_line(axes, float(nulls.iloc[0]))
 
 
 def _line(axes: Axes, arm: Arm, rows: pd.DataFrame, x: str) -> None:

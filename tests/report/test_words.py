@@ -43,6 +43,8 @@ def test_no_phrase_is_left_over() -> None:
     families = (
         "metric.",
         "measure.",
+        "module.",
+        "probe.",
         "section.",
         "nav.",
         "chart.",
