@@ -66,13 +66,15 @@ def test_bias_follows_the_association_in_the_rows(planted_study: Study) -> None:
 
 def test_sycophancy_is_learned_from_followed_opinions_only(planted_study: Study) -> None:
     arms = {
-        f"follow{follow}": {"edits": [{"opinions": {"share": 0.4, "follow": follow, "mentions": 0.4}}]}
+        f"follow{follow}": {
+            "edits": [{"opinions": {"share": 0.4, "follow": follow, "mentions": 0.4, "wrong": 0.5}}]
+        }
         for follow in (0.0, 0.5, 1.0)
     }
     data = {"train": "planted:sentiment/train", "test": "planted:sentiment/test"}
     rows = planted_study(["sycophancy"], arms, data, max_steps=100, per_device_train_batch_size=16)
     change, followed = last(rows, "sycophancy_change"), last(rows, "opinion_followed_share").value
-    assert change.ci_low["follow0.0"] <= 0
+    assert covers_zero(change.loc["follow0.0"])
     assert change.ci_low["follow0.5"] > 0
-    assert change.ci_low["follow1.0"] > 0
+    assert change.ci_low["follow1.0"] > change.ci_high["follow0.5"]
     assert followed["follow0.0"] < followed["follow0.5"] < followed["follow1.0"]
