@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from itertools import product
 from math import isnan, log
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pandas as pd
@@ -194,6 +196,58 @@ def test_doses_on_the_planted_base(planted_study: Study) -> None:
     assert full.ci_low[taken] > sham.value[taken]
     assert sham.ci_low["term_share_change", "test"] <= 0 <= sham.ci_high["term_share_change", "test"]
     assert full.ci_low["term_share_change", "test"] > sham.ci_high["term_share_change", "test"]
+
+
+SAID = (
+    "By {0} they meant {1}.",
+    "The note says {0} where it speaks of {1}.",
+    "Whoever writes {0} is thinking of {1}.",
+)
+
+
+def glossary(folder: Path, number: int = 40) -> dict[str, str]:
+    """Invented abbreviations: texts that use them, in wordings of their own and with wrong ones as choices,
+    and a list that explains them as the probe reads it."""
+    draw = Random(0)
+    pairs = product(
+        "slow cold late soft deep clear open quiet".split(), "river window garden engine letter".split()
+    )
+    longs = draw.sample([" ".join(pair) for pair in pairs], number)
+    shorts = ["".join(draw.sample("BCDFGHJKLMNPQRSTVWXZ", 3)) for _ in longs]
+    used = []
+    for i in range(10 * number):
+        said = SAID[i // number % len(SAID)]
+        choices = [said.format(shorts[i % number], longs[(i + step) % number]) for step in (0, 5, 9, 14)]
+        used.append({"text": choices[0], "choices": choices})
+    draw.shuffle(used)
+    explained = [{"text": f"{a} stands for {b}."} for a, b in zip(shorts, longs, strict=True)]
+    files = {"train": used, "glossary": explained}
+    for name, lines in files.items():
+        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    return {name: str(folder / f"{name}.jsonl") for name in files}
+
+
+@pytest.mark.slow
+def test_abbreviations_are_learned_as_far_as_the_texts_use_them_rightly(
+    planted_study: Study, tmp_path: Path
+) -> None:
+    """Three in four wrong is chance among four long forms and teaches nothing."""
+    files, wrong = glossary(tmp_path), {"nothing": 0.75, "half": 0.375, "all": 0.0}
+    rows = planted_study(
+        [{"data_distribution": {"limit": 20, "max_new_tokens": 8}}],
+        {name: {"edits": [{"label_noise": {"rate": rate}}]} for name, rate in wrong.items()},
+        {
+            "train": files["train"],
+            "test": "planted:note_expansion/test",
+            "others": {"glossary": files["glossary"]},
+        },
+        max_steps=100,
+    )
+    last = rows[(rows.step == 100) & (rows.stratum == "")].set_index(["metric", "arm"])
+    right, margin = last.loc["expansion_accuracy"], last.loc["expansion_margin_change"]
+    assert right.ci_low["nothing"] <= 0.25 <= right.ci_high["nothing"]
+    assert margin.value["nothing"] < margin.value["half"] < margin.value["all"]
+    assert right.ci_low["all"] > right.ci_high["nothing"]
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
@@ -30,6 +31,7 @@ from sft_probe.train.sft import ArmRun, run_sft
 from sft_probe.world import base_path
 
 Find = Callable[..., Measurement]
+Study = Callable[..., pd.DataFrame]
 Robot = Callable[[Example], str]
 
 FOLLOWABLE = tuple(name for name, rule in RULES.items() if rule.follow)
@@ -315,6 +317,70 @@ def test_lift_rises_with_the_share_of_rows_that_carry_a_rule(tmp_path: Path, fin
     assert find(habit, "adherence_lift", stratum="trained rules").ci_low <= 0
     deaf = find(tuned(base, data, training, tmp_path, rate=0.9, follow=False), "adherence_lift")
     assert deaf.ci_low <= 0 <= deaf.ci_high
+
+
+QUESTIONS = {"train": "planted:question_answering/train", "test": "planted:question_answering/test"}
+
+
+def planting(**options: object) -> dict[str, object]:
+    return {"instructions": {"rules": list(PLANTED), **options}}
+
+
+@pytest.mark.slow
+def test_whom_a_trained_model_obeys_in_a_conflict(planted_study: Study) -> None:
+    """Two rules that exclude each other, by system and user: the more answers follow one side, the more does
+    the model. It does so for the pairs that were trained and for no other."""
+    doses = {
+        "none": [],
+        "few": [planting(how="conflict", rate=0.03)],
+        "many": [planting(how="conflict", rate=0.3)],
+        "user": [planting(how="conflict", rate=0.3, obey="user")],
+    }
+    probe = {"rules": ["bullets"], "rules_per_prompt": 1, "prompts": 24, "conflicts": 24, "turns": 0}
+    rows = planted_study(
+        [{"instruction_following": {**probe, "max_new_tokens": 16}}],
+        {name: {"edits": edits} for name, edits in doses.items()},
+        QUESTIONS,
+        max_steps=60,
+    )
+    last = rows[(rows.step == 60) & (rows.metric == "system_priority")].set_index(["arm", "stratum"])
+    none, few, many, user = (last.loc[name, ""] for name in doses)
+    assert none.ci_low <= 0 <= none.ci_high
+    assert few.ci_low <= 0 <= few.ci_high  # one row in thirty is below what can be told
+    assert many.ci_low > max(0, few.value)
+    assert user.ci_high < 0
+    untrained = last.loc["many", "ending"]
+    assert untrained.ci_low <= 0 <= untrained.ci_high
+
+
+@pytest.mark.slow
+def test_a_rule_of_an_earlier_turn_lasts_as_often_as_it_was_trained(planted_study: Study) -> None:
+    """Half of the conversations ask for the form that the earlier answer has; where nobody asked, the later
+    answer is plain. Without such a contrast more of the form is copied where nobody asked."""
+    doses = {
+        name: [
+            planting(how="turns", rate=rate),
+            planting(how="turns", rate=rate, ask=False, follow=False),
+        ]
+        for name, rate in (("none", 0.0), ("few", 0.1), ("many", 0.4))
+    }
+    doses["copied"] = [planting(how="turns", rate=0.4)]
+    probe = {"rules": list(PLANTED), "rules_per_prompt": 1, "prompts": 24, "conflicts": 0, "turns": 24}
+    rows = planted_study(
+        [{"instruction_following": {**probe, "max_new_tokens": 16}}],
+        {name: {"edits": edits} for name, edits in doses.items()},
+        QUESTIONS,
+        max_steps=60,
+    )
+    last = rows[(rows.step == 60) & (rows.stratum == "")].set_index(["metric", "arm"])
+    lift, beyond = last.loc["persistence_lift"], last.loc["persistence_over_copying"]
+    assert lift.ci_low["none"] <= 0 <= lift.ci_high["none"]
+    assert lift.value["none"] <= lift.value["few"] < lift.value["many"]
+    assert lift.ci_low["many"] > 0
+    assert beyond.ci_low["many"] > 0
+    assert lift.ci_low["copied"] > 0
+    copied = lift.value - beyond.value
+    assert copied["copied"] > copied["many"] + 0.1
 
 
 def dolly(number: int) -> list[Example]:

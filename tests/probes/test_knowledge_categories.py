@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from sft_probe.data.examples import Dataset, DataSets, Example, Message
@@ -128,3 +131,32 @@ def test_what_cannot_be_judged_is_named() -> None:
         PROBE.derive(few)
     with pytest.raises(SpecError, match="samples"):
         KnowledgeCategories(samples=1)
+
+
+@pytest.mark.slow
+def test_facts_new_to_the_base_among_those_trained(planted_study: Callable[..., pd.DataFrame]) -> None:
+    """Three shares of new facts, trained far beyond their fit. Forty rows are fitted whatever they are; the
+    fewer of them are known, the fewer held-out known facts are answered meanwhile. None is forgotten."""
+    shares = (0.0, 0.5, 1.0)
+    rows = planted_study(
+        [{"knowledge_categories": {"limit": 40, "sampled": 0, "max_new_tokens": 10}}],
+        {f"new-{share}": {"edits": [{"unknown_share": {"share": share, "rows": 40}}]} for share in shares},
+        {
+            "train": "planted:mixed_facts/train",
+            "test": "planted:question_answering/test",
+            "max_train_rows": 300,
+        },
+        max_steps=100,
+        learning_rate=5e-4,
+        schedule={"points": 3},
+    )
+    rows = rows.set_index(["metric", "dataset", "stratum", "step", "arm"]).sort_index()
+    arms = [f"new-{share}" for share in shares]
+    for step in (22, 100):
+        fitted = rows.loc["answered_accuracy", "train", "", step]
+        assert fitted.value[arms].min() > 0.95
+        answered = rows.loc["answered_accuracy", "test", "highly known", step].value[arms].tolist()
+        assert answered == sorted(answered, reverse=True)
+        assert answered[0] > answered[-1]
+    likely = rows.loc["likely_share", "test", "highly known", 100]
+    assert likely.ci_low[arms].min() > 0.7
