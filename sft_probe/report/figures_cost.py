@@ -10,6 +10,9 @@ import pandas as pd
 from sft_probe.report import cells
 from sft_probe.report.cells import Column, Table
 from sft_probe.report.charts import Chart, Missing, Panel
+from sft_probe.report.figures_frontier import frontier_charts
+from sft_probe.report.figures_ledger import ledger_charts
+from sft_probe.report.figures_relearning import relearning_charts
 from sft_probe.report.numbers import Value, number, p_value, rate, seconds
 from sft_probe.report.panels import change_dot, dots, rate_line, scatter, stacked, with_unit
 from sft_probe.report.reasons import absent, seeds_phrase, subtitle
@@ -29,8 +32,10 @@ PANELS = 8  # more benchmarks than this stand in the table only
 
 def cost(found: Findings, words: Words) -> list[Chart | Missing]:
     """The figures of the section Cost."""
-    charts = [_forgetting(found, words), _frontier(found, words), _rates(found, words)]
-    return [chart for chart in (*charts, _seconds(found, words)) if chart is not None]
+    ledger = [*ledger_charts(found, words), *relearning_charts(found, words)]
+    charts = [_forgetting(found, words), *ledger, _frontier(found, words), *frontier_charts(found, words)]
+    rest = [_rates(found, words), _seconds(found, words)]
+    return [chart for chart in (*charts, *rest) if chart is not None]
 
 
 def _forgetting(found: Findings, words: Words) -> Chart | Missing:
@@ -65,6 +70,8 @@ def _forgetting_title(found: Findings, words: Words) -> str:
     shaken = [task for tasks in found.less_sure_on.values() for task in tasks]
     if shaken:
         return words("chart.forgetting.less_sure", tasks=words.listed(dict.fromkeys(shaken)))
+    if all(found.unharmed.get(name) for name in found.kept):
+        return words("chart.forgetting.unharmed", margin=number(found.margin, "size"))
     return words("chart.forgetting.none", mde=detectable(found.kept.values()))
 
 
@@ -190,7 +197,7 @@ def _rates(found: Findings, words: Words) -> Chart | None:
     if not found.growth:
         return None
     first = found.growth[0]
-    shown = first.contrast.direction < 0
+    shown = first.shown < 0
     title = (
         words("chart.rates.grows", list=growth_list(found, first, words))
         if shown

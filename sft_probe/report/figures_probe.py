@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 OWN_FIGURE = frozenset(
     "task_alignment format_adherence token_shift representation_drift weight_change forgetting "
+    "forgetting_curve lost_items interpolation domain_generalisation relearning "
+    "weight_spectra intruder_dimensions intruder_shrinkage mode_connectivity "
     "representation_geometry shift_direction layer_readouts logit_lens attention_drift".split()
 )
 PANELS = 6

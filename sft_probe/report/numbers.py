@@ -15,7 +15,7 @@ THIN, HARD = "\u202f", "\u00a0"  # narrow and plain no-break space
 SHARES = frozenset(
     "exact_match contains_match token_f1 choice_accuracy stop_rate parse_rate allowed_label_rate "
     "schema_valid_rate accuracy accuracy_change gained lost churn unshifted marginal shifted "
-    "contaminated extractable membership_tpr".split()
+    "contaminated extractable membership_tpr kept never numeric_churn".split()
 )
 SHARE_ENDINGS = ("_rate", "_share", "_accuracy")
 

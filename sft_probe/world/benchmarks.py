@@ -184,6 +184,7 @@ def task_yaml(name: str, data: Path) -> str:
             "  data_files:",
             f"    test: {json.dumps(str(data))}",
             "test_split: test",
+            "fewshot_split: test",
             "output_type: multiple_choice",
             'doc_to_text: "{{context}}"',
             'doc_to_choice: "{{choices}}"',
