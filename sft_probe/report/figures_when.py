@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from sft_probe.report import cells
 from sft_probe.report.cells import Column, Table
 from sft_probe.report.charts import Chart, Missing, Panel
+from sft_probe.report.figures_training import training_charts
 from sft_probe.report.findings import STRICT
 from sft_probe.report.numbers import DASH, Value, kind_of, number
 from sft_probe.report.panels import over_steps
 from sft_probe.report.reasons import absent, subtitle
-from sft_probe.report.summaries import half_way
+from sft_probe.stats.intervals import cluster_codes
+from sft_probe.stats.timelines import half_time, half_way
 
 if TYPE_CHECKING:
     from sft_probe.report.findings import Findings
@@ -34,11 +37,18 @@ TIMELINE = (
 
 def when(found: Findings, words: Words) -> list[Chart | Missing]:
     """The figures of the section When."""
-    return [_timeline(found, words)]
+    return [_timeline(found, words), *training_charts(found, words)]
 
 
-def halves(found: Findings, metric: str) -> dict[str, list[float]]:
-    """By arm whose change is shown: for each seed the step at which half of the change was done."""
+class Half(NamedTuple):
+    """The step at which half of a change was done: over seeds and items, and of each seed."""
+
+    whole: Value
+    seeds: list[float]
+
+
+def halves(found: Findings, metric: str) -> dict[str, Half]:
+    """By arm whose change is shown, when half of it was done."""
     means = series(found, metric)
     seeds = _one_place(found, found.seed_rows(metric))
     result = {}
@@ -47,8 +57,34 @@ def halves(found: Findings, metric: str) -> dict[str, list[float]]:
         if len(own) < 3 or not _moved(own):
             continue
         rows = seeds[seeds["arm"] == arm.name].sort_values("step")
-        result[arm.name] = [half_way(r["step"], r["value"]) for _, r in rows.groupby("seed")]
+        each = [half_way(r["step"].to_numpy(), r["value"].to_numpy()) for _, r in rows.groupby("seed")]
+        result[arm.name] = Half(_half_time(found, own, rows), each)
     return result
+
+
+def _half_time(found: Findings, means: pd.DataFrame, seeds: pd.DataFrame) -> Value:
+    """From the items' scores where the store has them at every look, else from the seeds' curves."""
+    first, items = means.iloc[0], found.material.items
+    own = items[
+        (items["arm"] == first["arm"])
+        & (items["probe"] == first["probe"])
+        & (items["metric"] == first["metric"])
+        & (items["dataset"] == first["dataset"])
+    ]
+    steps, clusters = means["step"].to_numpy(float), None
+    table = own.pivot_table(index=["seed", "item"], columns="step", values="value")
+    whole = table.shape == (seeds["seed"].nunique() * own["item"].nunique(), steps.size)
+    if whole and len(table) and np.allclose(table.mean(), means["value"], atol=1e-6):
+        scores = table.to_numpy(float).reshape(seeds["seed"].nunique(), -1, steps.size)
+        names = own.drop_duplicates("item").set_index("item")["cluster"]
+        clusters = cluster_codes(names.loc[table.index.levels[1]].to_list())
+    else:
+        curves = seeds.pivot_table(index="seed", columns="step", values="value")
+        if curves.isna().to_numpy().any() or curves.shape[1] != steps.size:
+            return Value(half_way(steps, means["value"].to_numpy(float)))
+        scores = curves.to_numpy(float)[:, None, :]
+    reached = half_time(steps, scores, clusters)
+    return Value(reached.value, reached.low, reached.high)
 
 
 def series(found: Findings, metric: str) -> pd.DataFrame:
@@ -110,10 +146,9 @@ def _loss(found: Findings, words: Words) -> Panel | None:
 
 
 def _title(found: Findings, words: Words) -> str:
-    known = {name: steps for name, steps in halves(found, STRICT).items() if steps}
-    if not known:
+    middle = {name: half.whole.value for name, half in halves(found, STRICT).items()}
+    if not middle:
         return words("chart.timeline.plain")
-    middle = {name: sum(steps) / len(steps) for name, steps in known.items()}
     low, high = min(middle, key=middle.__getitem__), max(middle, key=middle.__getitem__)
     if low == high:
         return words("chart.timeline.half_one", arm=found.label(low), step=number(middle[low], digits=1))
@@ -132,7 +167,7 @@ def _table(found: Findings, words: Words, metrics: list[str]) -> Table:
         Column(key="arm", title=words("col.arm"), numeric=False),
         Column(key="start", title=words("col.before"), interval=True),
         Column(key="end", title=words("col.after"), interval=True),
-        Column(key="half_at_step", title=words("col.half")),
+        Column(key="half_at_step", title=words("col.half"), interval=True),
         Column(key="half_at_step_seeds", title=words("col.half_seeds")),
     )
     rows = []
@@ -140,18 +175,17 @@ def _table(found: Findings, words: Words, metrics: list[str]) -> Table:
         reached = halves(found, metric)
         for arm in found.arms:
             if not (own := series(found, metric).query("arm == @arm.name").sort_values("step")).empty:
-                rows.append(_row(metric, arm, own, reached.get(arm.name, []), words))
+                rows.append(_row(metric, arm, own, reached.get(arm.name), words))
     return Table(name="timeline", caption=words("chart.timeline.table"), columns=columns, rows=tuple(rows))
 
 
 def _row(
-    metric: str, arm: Arm, own: pd.DataFrame, reached: list[float], words: Words
+    metric: str, arm: Arm, own: pd.DataFrame, reached: Half | None, words: Words
 ) -> tuple[cells.Cell, ...]:
     kind, to = kind_of(metric), words.interval_word()
     ends = [Value(row["value"], row["ci_low"], row["ci_high"]) for _, row in own.iloc[[0, -1]].iterrows()]
-    mean = sum(reached) / len(reached) if reached else float("nan")
     half = (
-        cells.amount(mean)
+        cells.amount(reached.whole, to=to)
         if reached
         else cells.Cell(text=DASH, value=float("nan"), why=words("why.no_change"))
     )
@@ -161,5 +195,5 @@ def _row(
         cells.amount(ends[0], kind, to=to),
         cells.amount(ends[1], kind, to=to),
         half,
-        cells.spread(reached),
+        cells.spread(reached.seeds if reached else ()),
     )

@@ -9,6 +9,7 @@ from sft_probe.report import cells
 from sft_probe.report.cells import Column, Table
 from sft_probe.report.charts import Chart, Missing
 from sft_probe.report.figures_layers import layer_charts
+from sft_probe.report.figures_weights import weight_charts
 from sft_probe.report.numbers import Value, number, with_interval
 from sft_probe.report.panels import heatmap, over_places
 from sft_probe.report.reasons import absent, subtitle
@@ -31,6 +32,7 @@ def where(found: Findings, words: Words) -> list[Chart | Missing]:
         _profile(found, words),
         _drift_map(found, words),
         _weights(found, words),
+        *weight_charts(found, words),
         _positions(found, words),
         *layer_charts(found, words),
     ]

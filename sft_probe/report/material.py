@@ -10,7 +10,7 @@ import yaml
 
 from sft_probe.errors import StoreError
 from sft_probe.store.documents import read_document, read_study
-from sft_probe.store.runs import BASE, RunStore
+from sft_probe.store.runs import BASE, BETWEEN, RunStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,9 +37,13 @@ class Arm:
 
 @dataclass(frozen=True, kw_only=True)
 class Material:
-    """What `load` found. `measurements` and `items` hold arms only, each with rows at step 0 (the base)."""
+    """What `load` found. `measurements` and `items` hold arms only, each with rows at step 0 (the base).
+
+    between: rows on pairs of runs, of the run `between`; empty if no weights were kept.
+    """
 
     measurements: pd.DataFrame
+    between: pd.DataFrame
     items: pd.DataFrame
     train_log: pd.DataFrame
     runs: tuple[RunManifest, ...]
@@ -67,7 +71,7 @@ class Material:
 def load(output_dir: Path) -> Material:
     """Read a study's folder. Raises: StoreError if no run is finished or a file is damaged."""
     store = RunStore(output_dir)
-    runs = store.runs()
+    runs = tuple(run for run in store.runs() if run.arm != BETWEEN)
     if not runs:
         raise StoreError(
             "no run is finished in this folder.", file=output_dir, remedy="Run the study first or let it end."
@@ -77,8 +81,11 @@ def load(output_dir: Path) -> Material:
     arms = _arms(store, [run for run in runs if run.arm != BASE], tuple(study.get("arms") or ()))
     asked = study.get("reference_arm")
     names = [arm.name for arm in arms]
+    measured = store.measurements()
+    several = measured["arm"] == BETWEEN
     return Material(
-        measurements=_with_base(_ending_together(store.measurements(), runs), runs),
+        measurements=_with_base(_ending_together(measured[~several], runs), runs),
+        between=measured[several].reset_index(drop=True),
         items=_with_base(_ending_together(store.items(), runs), runs),
         train_log=store.train_log(),
         runs=runs,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
 
     from sft_probe.report.material import Arm
     from sft_probe.report.summaries import Change
@@ -99,15 +100,23 @@ def _dot(axes: Axes, y: int, arm: Arm, dot: Dot) -> None:
 
 
 def over_steps(
-    title: str, arms: Sequence[Arm], means: pd.DataFrame, seeds: pd.DataFrame, words: Words
+    title: str,
+    arms: Sequence[Arm],
+    means: pd.DataFrame,
+    seeds: pd.DataFrame,
+    words: Words,
+    *,
+    null: float = nan,
 ) -> Panel:
     """Lines over training steps: means with intervals, single seeds as thin lines, the base in grey.
 
-    means: rows of one metric of `summaries.over_seeds`.  seeds: the same metric's single rows.
+    means: rows of one metric of `summaries.over_seeds`.  seeds: the same metric's single rows.  null: of a
+    measure that the base does not have.
     """
     metric = str(means["metric"].iloc[0])
 
     def draw(axes: Axes) -> None:
+        null_line(axes, null)
         for _, start in means[means["step"] == 0].head(1).iterrows():
             null_line(axes, start["value"])
             if isfinite(start["ci_low"]):
@@ -176,10 +185,69 @@ def _line(axes: Axes, arm: Arm, rows: pd.DataFrame, x: str) -> None:
     )
 
 
-def heatmap(arm: Arm, grid: pd.DataFrame, top: float, labels: tuple[str, str], alt: str) -> Panel:
+def curves(
+    title: str,
+    arms: Sequence[Arm],
+    means: pd.DataFrame,
+    x: str,
+    label: str,
+    words: Words,
+    *,
+    log: bool = False,
+) -> Panel:
+    """Lines over places where the null differs from place to place: dashed, in grey and each arm's own.
+
+    means: rows with arm, value, null_value, limits and the place `x`; `extra`, where there is one, is a
+    second null, dotted in the colour of the arm.
+    """
+
+    def draw(axes: Axes) -> None:
+        for arm in arms:
+            own = means[means["arm"] == arm.name].sort_values(x)
+            axes.plot(
+                own[x], own["null_value"], color=QUIET, linewidth=1.0, linestyle=(0, (4, 3)), zorder=0.5
+            )
+            if "extra" in own:
+                axes.plot(own[x], own["extra"], color=colour(arm), linewidth=1.2, linestyle=":", zorder=1)
+            _line(axes, arm, own, x)
+        if log:
+            axes.set_xscale("log", base=2)
+            axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.set_xlabel(label)
+        axes.tick_params(color=FAINT, labelcolor=INK)
+
+    return Panel(title=title, draw=draw, alt=_peaks(title, arms, means, x, label))
+
+
+def matrix(title: str, grid: pd.DataFrame, null: float) -> Panel:
+    """Cosines of rows and columns of one kind, from -1 to 1, written into the cells; a mark for the null."""
+
+    def draw(axes: Axes) -> None:
+        image = axes.imshow(grid.to_numpy(float), cmap="PuOr_r", vmin=-1, vmax=1)
+        names = [str(name) for name in grid.index]
+        axes.set_xticks(range(len(names)), names, fontsize=7, rotation=40, ha="right")
+        axes.set_yticks(range(len(names)), names, fontsize=7)
+        for (row, column), value in np.ndenumerate(grid.to_numpy(float)):
+            if row != column and isfinite(value):
+                ink = INK if abs(value) < 0.6 else "#ffffff"
+                axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color=ink)
+        _bar(axes, image, null)
+
+    said = "; ".join(
+        f"{one} {other} {grid.loc[one, other]:.2f}"
+        for place, one in enumerate(grid.index)
+        for other in grid.columns[place + 1 :]
+    )
+    side = max(3.6, 0.55 * len(grid) + 1.8)
+    return Panel(title=title, draw=draw, alt=f"{title}: {said}.", size=(side + 0.8, side))
+
+
+def heatmap(
+    arm: Arm, grid: pd.DataFrame, top: float, labels: tuple[str, str], alt: str, *, null: float = nan
+) -> Panel:
     """A map, rows upwards. Shade grows with the square root, from 0 to `top` for all arms alike.
 
-    grid: rows are layers.  labels: of columns and of rows.
+    grid: rows are layers.  labels: of columns and of rows.  null: marked on the scale.
     """
 
     def draw(axes: Axes) -> None:
@@ -201,11 +269,19 @@ def heatmap(arm: Arm, grid: pd.DataFrame, top: float, labels: tuple[str, str], a
         axes.spines[:].set_visible(False)
         axes.set_xlabel(labels[0])
         axes.set_ylabel(labels[1])
-        bar = axes.get_figure().colorbar(image, ax=axes, pad=0.02, aspect=14)  # type: ignore[union-attr]
-        bar.outline.set_visible(False)
-        bar.ax.tick_params(length=0)
+        _bar(axes, image, null)
 
     return Panel(title=arm.label, draw=draw, alt=alt)
+
+
+def _bar(axes: Axes, image: AxesImage, null: float) -> None:
+    """The scale of a map, with a mark where the null lies."""
+    bar = axes.get_figure().colorbar(image, ax=axes, pad=0.02, aspect=14)  # type: ignore[union-attr]
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(length=0)
+    if isfinite(null):
+        bar.ax.axhline(null, color=INK, linewidth=2.4)
+        bar.ax.axhline(null, color="#ffffff", linewidth=1.0)
 
 
 def scatter(

@@ -7,21 +7,19 @@ seeds at hand; the values of the single seeds stand beside them. `Change.anew` a
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import isfinite, nan
+from math import inf, isfinite, nan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from sft_probe.report.numbers import Value
-from sft_probe.stats.contrasts import change_interval
-from sft_probe.stats.intervals import Interval, cluster_codes, mean_interval, share_interval
+from sft_probe.stats.contrasts import change_equivalence, change_interval, change_test, equivalence
+from sft_probe.stats.intervals import Interval, cluster_codes, mean_interval, share_interval, t_test
 from sft_probe.stats.power import detectable_effect
 from sft_probe.stats.seeds import over_seeds_and_items
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from numpy.typing import NDArray
 
 KEYS = ["probe", "metric", "dataset", "stratum", "layer", "module"]
@@ -32,6 +30,7 @@ class Change:
     """A paired change over items, averaged over seeds.
 
     anew: the same change with an interval for new seeds and new items; undefined with one seed.
+    p: two-sided, of no change.  no_loss: p-value against a loss as large as the margin or larger.
     per_seed: the change of each seed.  detectable: smallest true change found with 80 % power.
     why: the reason if there is no interval.
     """
@@ -40,7 +39,10 @@ class Change:
     se: float = nan
     n: int = 0
     n_clusters: int = 0
+    df: float = nan
     level: float = 0.95
+    p: float = nan
+    no_loss: float = nan
     anew: Value = field(default=Value(nan))
     per_seed: tuple[float, ...] = ()
     why: str = ""
@@ -49,16 +51,20 @@ class Change:
     def detectable(self) -> float:
         """In the unit of the change; from the interval's width where no item changed; NaN without one."""
         width = (self.estimate.high - self.estimate.low) / 3.92  # a 95 % interval spans 2 x 1.96 SE
-        return detectable_effect(self.se if isfinite(self.se) and self.se > 0 else width)
+        df = self.df if isfinite(self.df) else inf
+        return detectable_effect(self.se if isfinite(self.se) and self.se > 0 else width, df=df)
+
+    @property
+    def leaning(self) -> int:
+        """+1 or -1 if the estimate and every seed have that sign, else 0."""
+        values = (self.estimate.value, *self.per_seed)
+        return next((sign for sign in (1, -1) if all(sign * value > 0 for value in values)), 0)
 
     @property
     def direction(self) -> int:
         """+1 or -1 if the interval excludes zero and every seed has that sign, else 0: nothing shown."""
-        for sign in (1, -1):
-            nearest = min(sign * self.estimate.low, sign * self.estimate.high)
-            if nearest > 0 and all(sign * value > 0 for value in self.per_seed):
-                return sign
-        return 0
+        nearest = min(self.leaning * self.estimate.low, self.leaning * self.estimate.high)
+        return self.leaning if nearest > 0 else 0
 
 
 UNKNOWN = Change(estimate=Value(nan), why="not measured")
@@ -125,9 +131,9 @@ def records(rows: pd.DataFrame) -> list[dict[str, Any]]:
     return [dict(zip(rows.columns, row, strict=True)) for row in rows.itertuples(index=False, name=None)]
 
 
-def extreme(rows: pd.DataFrame, *, largest: bool = True) -> dict[str, Any]:
-    """The row with the largest, or smallest, value. rows: not empty."""
-    ordered = rows.sort_values("value", ascending=not largest, kind="stable")
+def extreme(rows: pd.DataFrame, *, largest: bool = True, by: str = "value") -> dict[str, Any]:
+    """The row with the largest, or smallest, value or other column. rows: not empty."""
+    ordered = rows.sort_values(by, ascending=not largest, kind="stable")
     return records(ordered.head(1))[0]
 
 
@@ -155,11 +161,14 @@ def before_and_after(items: pd.DataFrame, probe: str, metric: str) -> pd.DataFra
     return joined.rename(columns={"value": "after", "prediction": "said_after"})
 
 
-def change(rows: pd.DataFrame, *, level: float = 0.95) -> Change:
-    """The paired change of one arm. rows: of `before_and_after`, for one arm; any mix of data sets."""
+def change(rows: pd.DataFrame, *, level: float = 0.95, margin: float = nan) -> Change:
+    """The paired change of one arm. rows: of `before_and_after`, for one arm; any mix of data sets.
+
+    margin: largest loss that still counts as none; without it `no_loss` is not tested.
+    """
     if rows.empty:
         return UNKNOWN
-    return _paired(rows.assign(change=rows["after"] - rows["before"]), level)
+    return _paired(rows.assign(change=rows["after"] - rows["before"]), level, margin)
 
 
 def contrast(rows: pd.DataFrame, reference: pd.DataFrame, *, level: float = 0.95) -> Change:
@@ -169,10 +178,10 @@ def contrast(rows: pd.DataFrame, reference: pd.DataFrame, *, level: float = 0.95
     if joined.empty:
         return UNKNOWN
     joined = joined.assign(before=joined["after_reference"] - joined["before_reference"] + joined["before"])
-    return _paired(joined.assign(change=joined["after"] - joined["before"]), level)
+    return _paired(joined.assign(change=joined["after"] - joined["before"]), level, nan)
 
 
-def _paired(rows: pd.DataFrame, level: float) -> Change:
+def _paired(rows: pd.DataFrame, level: float, margin: float) -> Change:
     """rows: seed, dataset, item, cluster, before, after, change. Clusters are told apart by data set."""
     items = rows.groupby(["dataset", "item"], sort=False).agg(
         before=("before", "mean"), after=("after", "mean"), cluster=("cluster", "first")
@@ -184,7 +193,9 @@ def _paired(rows: pd.DataFrame, level: float) -> Change:
             for name, cluster in zip(datasets, items["cluster"], strict=True)
         ]
     )
-    found = _interval(items["after"].to_numpy(float), items["before"].to_numpy(float), clusters, level)
+    after, before = items["after"].to_numpy(float), items["before"].to_numpy(float)
+    shares = set(np.unique(np.concatenate([after, before]))) <= {0.0, 1.0}
+    found = _interval(after, before, clusters, level, shares=shares)
     scores = rows.pivot_table(index="seed", columns=["dataset", "item"], values="change").reindex(
         columns=items.index
     )
@@ -193,7 +204,10 @@ def _paired(rows: pd.DataFrame, level: float) -> Change:
         se=found.se,
         n=found.n,
         n_clusters=found.n_clusters,
+        df=found.df,
         level=level,
+        p=change_test(after, before, clusters) if shares else t_test(found),
+        no_loss=_no_loss(after, before, clusters, found, margin, shares=shares),
         anew=_anew(scores.to_numpy(float), clusters, level),
         per_seed=tuple(float(value) for value in rows.groupby("seed")["change"].mean()),
         why=found.why,
@@ -201,12 +215,33 @@ def _paired(rows: pd.DataFrame, level: float) -> Change:
 
 
 def _interval(
-    after: NDArray[np.float64], before: NDArray[np.float64], clusters: NDArray[np.int64], level: float
+    after: NDArray[np.float64],
+    before: NDArray[np.float64],
+    clusters: NDArray[np.int64],
+    level: float,
+    *,
+    shares: bool,
 ) -> Interval:
     """Tango for right-or-wrong answers, whose interval has width even without any flip; else Student's t."""
-    if set(np.unique(np.concatenate([after, before]))) <= {0.0, 1.0}:
+    if shares:
         return change_interval(after, before, clusters, level=level)
     return mean_interval(after - before, clusters, level=level)
+
+
+def _no_loss(
+    after: NDArray[np.float64],
+    before: NDArray[np.float64],
+    clusters: NDArray[np.int64],
+    found: Interval,
+    margin: float,
+    *,
+    shares: bool,
+) -> float:
+    if not isfinite(margin):
+        return nan
+    if shares:
+        return change_equivalence(after, before, clusters, margin=margin).no_loss
+    return equivalence(found, margin=margin).no_loss
 
 
 def _anew(scores: NDArray[np.float64], clusters: NDArray[np.int64], level: float) -> Value:
@@ -214,18 +249,3 @@ def _anew(scores: NDArray[np.float64], clusters: NDArray[np.int64], level: float
         return Value(nan)
     found = over_seeds_and_items(scores, clusters, level=level)
     return Value(found.value, found.low, found.high)
-
-
-def half_way(steps: Iterable[int], values: Iterable[float]) -> float:
-    """The step at which half of the whole change from first to last value was first reached.
-
-    Linear between two looks. NaN for fewer than two looks or no change.
-    """
-    at, y = np.asarray(list(steps), float), np.asarray(list(values), float)
-    if at.size < 2 or not np.isfinite(y).all() or y[0] == y[-1]:
-        return nan
-    done = (y - y[0]) / (y[-1] - y[0])
-    first = int(np.argmax(done >= 0.5))
-    before = done[first - 1]
-    share = (0.5 - before) / (done[first] - before)
-    return float(at[first - 1] + share * (at[first] - at[first - 1]))

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-__all__ = ["BASE", "RunStore", "RunWriter"]
+__all__ = ["BASE", "BETWEEN", "RunStore", "RunWriter"]
 
+BETWEEN = "between"  # arm and run id of what was measured on several runs at once
 BASE = "base"  # arm and run id of the untouched base model, which has step 0 only
 
 

@@ -250,6 +250,8 @@ class StudySpec(Spec):
     probes: tuple[ProbeSpec, ...] = Field(min_length=1)
     """What is measured; `all` for every registered probe that the data allow. See `sft-probe ls probes`."""
     schedule: ScheduleSpec = ScheduleSpec()
+    equivalence_margin: float = Field(default=0.02, gt=0, lt=1)
+    """Largest loss on the benchmarks, as a share of items, that still counts as no forgetting."""
     report_to: tuple[str, ...] = ()
     """Trackers that also get the training log, as in transformers."""
     save_model: bool = False
