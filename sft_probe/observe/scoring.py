@@ -19,6 +19,7 @@ from sft_probe.observe.observations import Bools, Floats, Ints
 from sft_probe.observe.passages import Batch, Budget, Fork, Passage, merge
 
 FANNED = 256  # tokens of continuations that even a short context carries in one row
+PACKED = 2048  # tokens of a row with continuations beside its trunk; its mask takes the square of them
 
 
 class Question(NamedTuple):
@@ -36,7 +37,7 @@ class Question(NamedTuple):
     def packed(self) -> Passage:
         """The trunk with other continuations beside it in the same row, as many as are worth it."""
         shared, forks = len(self.context), dict[Fork, None]()
-        room = max(shared, FANNED)
+        room = min(max(shared, FANNED), PACKED - len(self.trunk.ids))
         for continuation in self.continuations:
             fork = Fork(shared, continuation[:-1])
             if not along_trunk(self, continuation) and fork not in forks and len(fork.ids) <= room:
