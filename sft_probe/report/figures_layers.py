@@ -126,7 +126,7 @@ def _title(found: Findings, words: Words, rows: pd.DataFrame) -> str:
     away = (rows["value"] - rows["null_value"]).abs()
     if not np.isfinite(away).any():
         return words.probe(str(rows["probe"].iloc[0]))
-    row = rows.loc[away.idxmax()]
+    row = rows.iloc[int(np.nanargmax(away))]
     kind = kind_of(str(row["metric"]))
     value = Value(row["value"], row["ci_low"], row["ci_high"])
     return words(
@@ -163,7 +163,7 @@ def _head_map(found: Findings, words: Words) -> Chart | None:
     }
     plain, axes = words("chart.head_map.plain"), (words("axis.head"), words("axis.layer"))
     top = float(rows["value"].max())
-    row = rows.loc[rows["value"].idxmax()]
+    row = rows.iloc[int(np.nanargmax(rows["value"]))]
     return Chart(
         name="head_map",
         title=words(
