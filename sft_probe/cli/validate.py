@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from sft_probe.data.audit import Finding
     from sft_probe.data.examples import DataSets
-    from sft_probe.execute.estimate import Estimate
+    from sft_probe.execute.estimate import Estimate, Reach
     from sft_probe.probes.base import Probe
     from sft_probe.probes.selection import Selection
     from sft_probe.study.spec import StudySpec
@@ -142,6 +142,22 @@ def show_estimate(arms: list[tuple[object, ...]], cost: Estimate) -> None:
         f"Forward passes of all looks: about {duration(cost.look_seconds)}; judging them comes on top. "
         f"Training: about {duration(cost.training_seconds)} (a step: {steps}). "
         f"Memory: about {cost.peak_memory / 2**30:.2g} GiB. Timed here and now on the model itself."
+    )
+    if cost.reach:
+        typer.echo(reach_sentence(cost.reach))
+
+
+def reach_sentence(reach: Iterable[Reach]) -> str:
+    """The smallest change that will be found, for each data set."""
+    parts = (
+        f"{each.data} {100 * each.detectable:.1f} points ({each.items:,} items"
+        + (f" in {each.clusters:,} clusters)" if each.clusters < each.items else ")")
+        for each in reach
+    )
+    return (
+        "Smallest change of accuracy found with 80 % power if one item in ten flips, for these seeds: "
+        + "; ".join(parts)
+        + ". New seeds differ too; the report says by how much."
     )
 
 

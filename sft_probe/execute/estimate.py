@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from sft_probe.execute.timing import ForwardSpeed, peak_memory, time_forward, time_training
 from sft_probe.observe.planning import Group, LookPlan, Planner, Wanted
+from sft_probe.stats.intervals import cluster_codes
+from sft_probe.stats.power import planned_effect
 from sft_probe.study.arms import resolve
 from sft_probe.study.schedule import probe_steps
 from sft_probe.train.sft import ArmRun
@@ -46,12 +48,25 @@ class Training:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """How small a change of a share of right answers a study will find with 80 % power, and from what.
+
+    data: a data set or the tasks of a benchmark.  detectable: smallest change if a tenth of the items flip.
+    """
+
+    data: str
+    items: int
+    clusters: int
+    detectable: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
     """The plan of a study.
 
     groups: of a look that all probes take part in. work: of all looks. look_seconds: of their forward passes;
     judging what was seen comes on top. peak_memory: bytes, measured over the largest planned pass and the
-    first steps of every arm, with what is kept of the base added.
+    first steps of every arm, with what is kept of the base added.  reach: of the test set and the benchmarks.
     """
 
     groups: tuple[Group, ...]
@@ -62,6 +77,7 @@ class Estimate:
     look_seconds: float
     training_seconds: float
     peak_memory: int
+    reach: tuple[Reach, ...] = ()
 
 
 def estimate(
@@ -94,6 +110,7 @@ def estimate(
         look_seconds=sum(stage.seconds * stage.times for stage in stages),
         training_seconds=sum(training.seconds_per_step * training.steps for training in trainings),
         peak_memory=peak_memory() + BYTES_KEPT * planner.kept,
+        reach=tuple(_reach(chosen, planner)),
     )
 
 
@@ -121,6 +138,16 @@ def _looks(spec: StudySpec, planner: Planner, probes: Iterable[Probe]) -> Iterat
                 if key not in planned:
                     planned[key] = planner.look(often if name == "look" else every)
                 yield name, planned[key]
+
+
+def _reach(chosen: Selection, planner: Planner) -> Iterator[Reach]:
+    rows = chosen.data["test"]
+    groups = len(set(cluster_codes([row.cluster for row in rows]).tolist()))
+    counts = {"test": (len(rows), groups)}
+    counts |= {", ".join(need.tasks): (n, n) for need, n in planner.documents.items() if not need.under}
+    for data, (items, clusters) in counts.items():
+        found = planned_effect(items, clusters=clusters)
+        yield Reach(data=data, items=items, clusters=clusters, detectable=found)
 
 
 def _trainings(spec: StudySpec, base: LoadedModel, chosen: Selection) -> Iterator[Training]:

@@ -47,8 +47,11 @@ def plan_benchmark(
     *,
     template: str | None,
     traits: Traits,
-) -> Ledger:
-    """The passes of one run of the tasks of a need, under one key. Raises: DataError as `run_benchmark`."""
+) -> tuple[Ledger, int]:
+    """The passes of one run of the tasks of a need, under one key, and the number of its documents.
+
+    Raises: DataError as `run_benchmark`.
+    """
     live = _Counting(base, budget, template, traits)
-    run_benchmark(live, need, paths)
-    return live.ledger
+    seen = run_benchmark(live, need, paths)
+    return live.ledger, len({(item.task, item.item) for item in seen.items})

@@ -162,6 +162,7 @@ class Planner:
         self._answered: set[tuple[Prompt, Decoding]] = set()
         self._logits, self._states = _Kept(ROOM), _Kept(ROOM)
         self._benchmarks: dict[Benchmark, Ledger] = {}
+        self.documents: dict[Benchmark, int] = {}
 
     def look_at_base(self, wanted: Wanted) -> LookPlan:
         """What looking at the base costs now."""
@@ -391,7 +392,7 @@ class Planner:
         if need not in self._benchmarks:
             from sft_probe.observe.lm_eval_planning import plan_benchmark
 
-            self._benchmarks[need] = plan_benchmark(
+            self._benchmarks[need], self.documents[need] = plan_benchmark(
                 self._base,
                 need,
                 self._paths,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sft_probe.report import cells
 from sft_probe.report.cells import Column, Table
 from sft_probe.report.charts import Chart, Missing
-from sft_probe.report.numbers import Value, kind_of
+from sft_probe.report.numbers import Value, kind_of, number, p_value
 from sft_probe.report.panels import Dot, change_dot, dots
 from sft_probe.report.reasons import absent, seeds_phrase
 from sft_probe.report.sentences import detectable
@@ -82,6 +82,31 @@ def _seed_table(found: Findings, words: Words, known: Mapping[str, Mapping[str, 
         for arm in found.arms
     )
     return Table(name="seeds", caption=words("chart.seeds.plain"), columns=columns, rows=rows)
+
+
+def family_table(found: Findings, words: Words) -> Table:
+    """Every test of the report with its p-value, alone and within the family."""
+    columns = (
+        Column(key="claim", title=words("col.claim"), numeric=False),
+        Column(key="arm", title=words("col.arm"), numeric=False),
+        Column(key="dataset", title=words("col.benchmark"), numeric=False),
+        Column(key="p", title=words("col.p")),
+        Column(key="adjusted", title=words("col.adjusted")),
+        Column(key="shown", title=words("col.shown"), numeric=False),
+    )
+    rows = tuple(
+        (
+            cells.text(words(f"claim.{claim.about}", margin=number(found.margin, "size"))),
+            cells.text(found.label(claim.arm)),
+            cells.text(claim.dataset),
+            cells.printed(p_value(claim.p), claim.p),
+            cells.printed(p_value(claim.adjusted), claim.adjusted),
+            cells.text(words("claim.shown") if claim.shown else ""),
+        )
+        for claim in found.claims
+    )
+    caption = words("table.family", n=len(rows))
+    return Table(name="family", caption=caption, columns=columns, rows=rows)
 
 
 def probes_table(found: Findings, words: Words) -> Table:

@@ -1,20 +1,22 @@
 """What can be said, and how surely: tested contrasts, and the sentences made of them.
 
-A sentence claims an effect only if the interval at a level corrected for the number of arms (Bonferroni;
-for single benchmarks, for arms times benchmarks) excludes zero and every seed agrees in sign. Otherwise it
-says that nothing was shown and how large an effect would have been found.
+A sentence claims an effect only if its test is among those that Benjamini-Hochberg lets stand over the one
+family of the report (`report/claims.py`), and every seed agrees in sign. "No forgetting" is such a claim too:
+it needs an equivalence test within the study's margin. Otherwise a sentence says that nothing was shown and
+how large an effect would have been found.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
 from math import isfinite
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
+from sft_probe.report.claims import Claim, decide, of_change, of_no_loss, shown
 from sft_probe.report.numbers import Value
 from sft_probe.report.summaries import (
     UNKNOWN,
@@ -26,22 +28,27 @@ from sft_probe.report.summaries import (
     over_seeds,
     records,
 )
-from sft_probe.stats.intervals import student_t
+from sft_probe.stats.intervals import Interval, t_test
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence, Set
 
     from sft_probe.report.material import Arm, Material
 
 STRICT, LENIENT, LIKELIHOOD = "exact_match", "contains_match", "answer_logprob"
+MARGIN = 0.02  # of studies that were written before it could be declared
 
 
 @dataclass(frozen=True, kw_only=True)
 class Growth:
-    """Arms that differ only in their learning rate, slowest first, and the change from first to last."""
+    """Arms that differ only in their learning rate, slowest first, and the change from first to last.
+
+    shown: its sign, 0 if it is not shown.
+    """
 
     arms: tuple[Arm, ...]
     contrast: Change
+    shown: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +58,10 @@ class Findings:
     summary: `summaries.over_seeds`.  learned, lenient: change of the share of right answers.
     likelihood: change of the expected answers' log-probability, nats per token.  form: change of the
     strict score minus change of the lenient one.  kept: change of the benchmarks'
-    accuracy, all items pooled; kept_by: by benchmark.  shown_*: sign of what is shown at the level that
-    decides, 0 if nothing is.  lost_on: benchmarks on which a loss is shown; less_sure_on: those
-    on which the right choice lost against the best wrong one, in nats: seen before an answer flips.
+    accuracy, all items pooled; kept_by: by benchmark.  claims: the family of tests.  shown_*: sign of what
+    is shown within it, 0 if nothing is.  unharmed: 1 where a loss beyond `margin` is excluded.  lost_on:
+    benchmarks on which a loss is shown; less_sure_on: those on which the right choice lost against the best
+    wrong one, in nats: seen before an answer flips.
     """
 
     material: Material
@@ -67,9 +75,13 @@ class Findings:
     form: Mapping[str, Change] = field(default_factory=dict)
     kept: Mapping[str, Change] = field(default_factory=dict)
     kept_by: Mapping[tuple[str, str], Change] = field(default_factory=dict)
+    margin: float = MARGIN
+    claims: tuple[Claim, ...] = ()
     shown_learned: Mapping[str, int] = field(default_factory=dict)
     shown_likelihood: Mapping[str, int] = field(default_factory=dict)
+    shown_form: Mapping[str, int] = field(default_factory=dict)
     shown_kept: Mapping[str, int] = field(default_factory=dict)
+    unharmed: Mapping[str, int] = field(default_factory=dict)
     lost_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     less_sure_on: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
     growth: tuple[Growth, ...] = ()
@@ -137,31 +149,74 @@ def find(material: Material) -> Findings:
     likely = before_and_after(material.items, "task_alignment", LIKELIHOOD)
     likely = likely[likely["dataset"] == dataset]
     marks = before_and_after(material.items, "forgetting", "correct")
-    level = 1 - 0.05 / max(1, len(material.arms))
-    by_task = {
-        (arm.name, str(task)): change(rows)
-        for arm in material.arms
-        for task, rows in _of(marks, arm).groupby("dataset", sort=False)
-    }
+    margin = float(material.study.get("equivalence_margin", MARGIN))
+    changes = _Changes(
+        learned={arm.name: change(_of(strict, arm)) for arm in material.arms},
+        likelihood={arm.name: change(_of(likely, arm)) for arm in material.arms},
+        form={arm.name: contrast(_of(strict, arm), _of(lenient, arm)) for arm in material.arms},
+        kept={arm.name: change(_of(marks, arm), margin=margin) for arm in material.arms},
+        kept_by={
+            (arm.name, str(task)): change(rows)
+            for arm in material.arms
+            for task, rows in _of(marks, arm).groupby("dataset", sort=False)
+        },
+    )
+    margins, growth = _margins(material, summary, marks), _growth(material.arms, marks)
+    claims = decide(_claims(changes, margins, growth, margin))
+    names = [arm.name for arm in material.arms]
+    fallen = {(c.about, c.arm, c.dataset) for c in claims if c.shown < 0}
+    rising = {claim.arm: claim.shown for claim in claims if claim.about == "growth"}
     return Findings(
         material=material,
         summary=summary,
         dataset=dataset,
         answers=strict,
         benchmarks=marks,
-        learned={arm.name: change(_of(strict, arm)) for arm in material.arms},
+        **changes._asdict(),
         lenient={arm.name: change(_of(lenient, arm)) for arm in material.arms},
-        likelihood={arm.name: change(_of(likely, arm)) for arm in material.arms},
-        form={arm.name: contrast(_of(strict, arm), _of(lenient, arm)) for arm in material.arms},
-        kept={arm.name: change(_of(marks, arm)) for arm in material.arms},
-        kept_by=by_task,
-        shown_learned={arm.name: change(_of(strict, arm), level=level).direction for arm in material.arms},
-        shown_kept={arm.name: change(_of(marks, arm), level=level).direction for arm in material.arms},
-        shown_likelihood={arm.name: change(_of(likely, arm), level=level).direction for arm in material.arms},
-        less_sure_on=_less_sure(material, summary, marks),
-        lost_on={arm.name: _lost_on(_of(marks, arm), len(material.arms)) for arm in material.arms},
-        growth=_growth(material.arms, marks),
+        margin=margin,
+        claims=claims,
+        shown_learned=shown(claims, "learned", names),
+        shown_likelihood=shown(claims, "likelihood", names),
+        shown_form=shown(claims, "form", names),
+        shown_kept=shown(claims, "kept", names),
+        unharmed=shown(claims, "no_loss", names),
+        lost_on={
+            name: tuple(t for arm, t in changes.kept_by if arm == name and ("kept", arm, t) in fallen)
+            for name in names
+        },
+        less_sure_on=_less_sure(margins, fallen),
+        growth=tuple(replace(family, shown=rising.get(family.arms[-1].name, 0)) for family in growth),
     )
+
+
+class _Changes(NamedTuple):
+    """What is tested; the names are those of `Findings`."""
+
+    learned: Mapping[str, Change]
+    likelihood: Mapping[str, Change]
+    form: Mapping[str, Change]
+    kept: Mapping[str, Change]
+    kept_by: Mapping[tuple[str, str], Change]
+
+
+def _claims(
+    changes: _Changes, margins: Mapping[tuple[str, str], Change], growth: Sequence[Growth], margin: float
+) -> Iterator[Claim]:
+    """The family: for every arm its gains, its losses by benchmark too, and the claim of no loss."""
+    for about in ("learned", "likelihood", "form", "kept"):
+        for arm, found in getattr(changes, about).items():
+            yield of_change(about, arm, found)
+    several = len({task for _, task in changes.kept_by}) > 1
+    for (arm, task), found in changes.kept_by.items():
+        if several:
+            yield of_change("kept", arm, found, task)
+    for (arm, task), found in margins.items():
+        yield of_change("margin", arm, found, task)
+    for arm, found in changes.kept.items():
+        yield of_no_loss(arm, found, margin)
+    for family in growth:
+        yield of_change("growth", family.arms[-1].name, family.contrast)
 
 
 def _growth(arms: Sequence[Arm], marks: pd.DataFrame) -> tuple[Growth, ...]:
@@ -175,32 +230,37 @@ def _growth(arms: Sequence[Arm], marks: pd.DataFrame) -> tuple[Growth, ...]:
     )
 
 
-def _lost_on(marks: pd.DataFrame, arms: int) -> tuple[str, ...]:
-    """The benchmarks on which one arm's loss is shown, at a level corrected for arms times benchmarks."""
-    tasks = list(marks.groupby("dataset", sort=False)) if not marks.empty else []
-    level = 1 - 0.05 / max(1, arms * len(tasks))
-    return tuple(str(task) for task, rows in tasks if change(rows, level=level).direction < 0)
+def _margins(material: Material, summary: pd.DataFrame, marks: pd.DataFrame) -> dict[tuple[str, str], Change]:
+    """By arm and benchmark, the change of the right choice's margin over the best wrong one, in nats.
 
-
-def _less_sure(material: Material, summary: pd.DataFrame, marks: pd.DataFrame) -> dict[str, dict[str, Value]]:
-    """By arm, the benchmarks on which the right choice's margin fell in every seed and beyond its interval.
-
-    The level is corrected for arms times benchmarks; the standard error is the mean over seeds, which errs
-    on the wide side, as seeds share items.
+    The standard error is the mean over seeds, which errs on the wide side, as seeds share items.
     """
     if marks.empty or summary.empty:
         return {}
-    tasks = list(marks["dataset"].unique())
     rows = at_end(summary[(summary["metric"] == "margin_change") & (summary["step"] > 0)])
     seeds = at_end(material.measurements[material.measurements["metric"] == "margin_change"])
-    level = 1 - 0.05 / (len(material.arms) * len(tasks))
-    found: dict[str, dict[str, Value]] = {}
-    for row in records(rows[rows["dataset"].isin(tasks)]):
+    found = {}
+    for row in records(rows[rows["dataset"].isin(list(marks["dataset"].unique()))]):
         own = seeds[(seeds["arm"] == row["arm"]) & (seeds["dataset"] == row["dataset"])]
-        reach = student_t(level, max(1, int(row["n_clusters"]) - 1)) * float(row["se"])
-        if float(row["value"]) + reach < 0 and bool((own["value"] < 0).all()):
-            limits = Value(float(row["value"]), float(row["ci_low"]), float(row["ci_high"]))
-            found.setdefault(str(row["arm"]), {})[str(row["dataset"])] = limits
+        value, se, df = float(row["value"]), float(row["se"]), max(1, int(row["n_clusters"]) - 1)
+        found[str(row["arm"]), str(row["dataset"])] = Change(
+            estimate=Value(value, float(row["ci_low"]), float(row["ci_high"])),
+            se=se,
+            df=df,
+            p=t_test(Interval(value=value, se=se, df=df)),
+            per_seed=tuple(float(each) for each in own["value"]),
+        )
+    return found
+
+
+def _less_sure(
+    margins: Mapping[tuple[str, str], Change], fallen: Set[tuple[str, str, str]]
+) -> dict[str, dict[str, Value]]:
+    """By arm, the benchmarks on which the right choice's margin is shown to have fallen."""
+    found: dict[str, dict[str, Value]] = {}
+    for (arm, task), changed in margins.items():
+        if ("margin", arm, task) in fallen:
+            found.setdefault(arm, {})[task] = changed.estimate
     return found
 
 

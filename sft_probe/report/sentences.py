@@ -87,7 +87,7 @@ def _likelihood_sentence(found: Findings, words: Words) -> str:
 
 def _form_sentence(found: Findings, words: Words) -> str:
     best = found.best()
-    if best is None or found.shown_learned[best.name] <= 0 or found.form[best.name].direction <= 0:
+    if best is None or found.shown_learned[best.name] <= 0 or found.shown_form.get(best.name, 0) <= 0:
         return ""
     return words(
         "verdict.form",
@@ -105,7 +105,8 @@ def _kept_sentence(found: Findings, words: Words) -> str:
     partly = [arm for arm in found.arms if found.shown_kept[arm.name] >= 0 and found.lost_on[arm.name]]
     open_ones = [arm for arm in found.arms if found.shown_kept[arm.name] == 0 and arm not in partly]
     shaken = [arm for arm in open_ones if found.less_sure_on.get(arm.name)]
-    unclear = [arm for arm in open_ones if arm not in shaken]
+    unharmed = [arm for arm in open_ones if arm not in shaken and found.unharmed.get(arm.name)]
+    unclear = [arm for arm in open_ones if arm not in shaken and arm not in unharmed]
     if not losers and not partly and not open_ones:
         return words("verdict.all_gained")
     lost = words.listed_apart(f"{arm.label} {points(found.kept[arm.name], words)}" for arm in losers)
@@ -118,6 +119,7 @@ def _kept_sentence(found: Findings, words: Words) -> str:
         words("verdict.lost", list=lost) if losers else "",
         words("verdict.lost_single", list=single) if partly else "",
         _shaken_sentence(found, shaken, words) if shaken else "",
+        _unharmed_sentence(found, unharmed, words) if unharmed else "",
         words("verdict.no_loss", **_undecided(found, unclear, words)) if unclear else "",
     )
     return " ".join(part for part in parts if part)
@@ -137,6 +139,11 @@ def _shaken_sentence(found: Findings, shaken: Sequence[Arm], words: Words) -> st
     return words("verdict.less_sure", list=margins, **_undecided(found, shaken, words))
 
 
+def _unharmed_sentence(found: Findings, arms: Sequence[Arm], words: Words) -> str:
+    changes = words.listed_apart(f"{arm.label} {points(found.kept[arm.name], words)}" for arm in arms)
+    return words("verdict.unharmed", margin=number(found.margin, "size"), list=changes)
+
+
 def _undecided(found: Findings, arms: Sequence[Arm], words: Words) -> dict[str, str]:
     return {
         "names": words.listed(arm.label for arm in arms),
@@ -145,7 +152,7 @@ def _undecided(found: Findings, arms: Sequence[Arm], words: Words) -> dict[str, 
 
 
 def _growth_sentence(found: Findings, words: Words) -> str:
-    shown = [growth for growth in found.growth if growth.contrast.direction < 0]
+    shown = [growth for growth in found.growth if growth.shown < 0]
     return words("verdict.growth", list=growth_list(found, shown[0], words)) if shown else ""
 
 

@@ -11,7 +11,7 @@ from sft_probe.report.browser import Browser, browse
 from sft_probe.report.cells import Column, Table
 from sft_probe.report.figures_cost import cost
 from sft_probe.report.figures_probe import probe_charts
-from sft_probe.report.figures_sure import audit_table, everything_table, probes_table, sure
+from sft_probe.report.figures_sure import audit_table, everything_table, family_table, probes_table, sure
 from sft_probe.report.figures_what import what
 from sft_probe.report.figures_when import when
 from sft_probe.report.figures_where import where
@@ -51,6 +51,7 @@ class Story:
     tiles: list[Tile]
     sections: tuple[Section, ...]
     browser: Browser
+    family: Table
     audit: Table
     probes: Table
     everything: Table
@@ -61,7 +62,15 @@ class Story:
         charts = [
             chart.table for section in self.sections for chart in section.charts if hasattr(chart, "table")
         ]
-        return (*charts, self.browser.counts, self.audit, self.probes, self.everything, self.runs)
+        return (
+            *charts,
+            self.browser.counts,
+            self.family,
+            self.audit,
+            self.probes,
+            self.everything,
+            self.runs,
+        )
 
 
 def tell(material: Material, words: Words) -> Story:
@@ -79,6 +88,7 @@ def tell(material: Material, words: Words) -> Story:
             for axis, make in AXES.items()
         ),
         browser=browse(found, words),
+        family=family_table(found, words),
         audit=audit_table(found, words),
         probes=probes_table(found, words),
         everything=everything_table(found, words),

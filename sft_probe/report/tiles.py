@@ -66,7 +66,7 @@ def _what(found: Findings, words: Words) -> Tile:
 
 def _when(found: Findings, words: Words) -> Tile:
     for metric in (STRICT, LENIENT):
-        known = {name: steps for name, steps in halves(found, metric).items() if steps}
+        known = halves(found, metric)
         if known:
             break
     else:
@@ -74,11 +74,14 @@ def _when(found: Findings, words: Words) -> Tile:
         return Tile(axis="when", headline=DASH, limits="", caption=reason)
     best = found.best()
     name = best.name if best and best.name in known else next(iter(known))
-    middle = sum(known[name]) / len(known[name])
+    half = known[name]
+    limits = interval(half.whole, to=words.interval_word(), digits=1)
+    if not limits and len(half.seeds) > 1:
+        limits = words("tile.seeds", values=spread_text(half.seeds, digits=1))
     return Tile(
         axis="when",
-        headline=words("tile.step", step=number(middle, digits=1)),
-        limits=words("tile.seeds", values=spread_text(known[name], digits=1)) if len(known[name]) > 1 else "",
+        headline=words("tile.step", step=number(half.whole.value, digits=1)),
+        limits=limits,
         caption=words("tile.when", arm=found.label(name), metric=words.metric(metric)),
         curves=_curves(found, series(found, metric), "step", relative=True),
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import nan
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from sft_probe.stats.families import adjust_together, cluster_sums
 from sft_probe.stats.intervals import Floats, Interval, Ints, mean_interval
@@ -15,7 +16,7 @@ from sft_probe.stats.seeds import combined, over_seeds
 PARTS = 64  # points tried between two looks
 
 
-def half_way(steps: Sequence[float] | Floats, values: Sequence[float] | Floats) -> float:
+def half_way(steps: ArrayLike, values: ArrayLike) -> float:
     """The step at which half of the whole change from first to last value was first reached.
 
     Linear between two looks. NaN for fewer than two looks or no change.
@@ -30,7 +31,7 @@ def half_way(steps: Sequence[float] | Floats, values: Sequence[float] | Floats) 
     return float(at[first - 1] + share * (at[first] - at[first - 1]))
 
 
-def half_time(steps: Sequence[float] | Floats, scores: Floats, clusters: Ints | None = None) -> Interval:
+def half_time(steps: ArrayLike, scores: Floats, clusters: Ints | None = None) -> Interval:
     """`half_way` of the mean curve, with an interval over seeds, items or both.
 
     steps: (k,) rising.  scores: (seeds, items, k); one seed gives an interval over items, one item (a value
@@ -107,7 +108,7 @@ class ChangePoint:
 
 
 def change_point(
-    steps: Sequence[float] | Floats,
+    steps: ArrayLike,
     values: Floats,
     rng: np.random.Generator,
     clusters: Ints | None = None,

@@ -3,7 +3,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from scipy.stats import false_discovery_control
 
 from sft_probe.report.findings import Findings, find
 from sft_probe.report.material import load
@@ -37,9 +39,27 @@ def test_forgetting_grows_with_the_learning_rate(found: Findings) -> None:
 
 
 def test_what_is_not_shown_is_not_denied(found: Findings) -> None:
-    text = " ".join(verdict(found, Words()))
+    strict = replace(found.material, study={**found.material.study, "equivalence_margin": 0.0005})
+    text = " ".join(verdict(find(strict), Words()))
     assert "and LoRA r8, 1e-3 (smallest detectable: " in text
     assert "no forgetting" not in text.lower()
+
+
+def test_no_forgetting_needs_an_equivalence_test(found: Findings) -> None:
+    assert found.margin == 0.02
+    assert found.unharmed == {"full": 1, "full_high": 0, "lora": 1}
+    text = " ".join(verdict(found, Words()))
+    assert "No forgetting beyond 2.0 points, by a test of equivalence: " in text
+    assert "no evidence of forgetting" not in text
+
+
+def test_all_claims_are_one_family(found: Findings) -> None:
+    abouts = {claim.about for claim in found.claims}
+    assert {"learned", "form", "kept", "no_loss", "growth"} <= abouts
+    p = np.array([claim.p for claim in found.claims])
+    adjusted = np.array([claim.adjusted for claim in found.claims])
+    np.testing.assert_allclose(adjusted, false_discovery_control(p))
+    assert all(claim.shown in (0, claim.sign) for claim in found.claims)
 
 
 def test_a_loss_that_only_these_seeds_show_says_so(found: Findings) -> None:

@@ -1,0 +1,5 @@
+"""`python -m analyses.statistics`."""
+
+from analyses.statistics.run import main
+
+raise SystemExit(main())
