@@ -131,14 +131,9 @@ def _panel(arm: Arm, courses: dict[str, Course], words: Words) -> Panel:
                 markersize=4,
                 alpha=1 - 0.22 * place,
             )
+        for names, end in _ends(courses, words):
             axes.annotate(
-                words(f"chart.fitting.kind.{kind}"),
-                (course.steps[-1], course.values[-1]),
-                xytext=(-4, 5),
-                textcoords="offset points",
-                ha="right",
-                fontsize=7.5,
-                color=INK,
+                names, end, xytext=(-4, 5), textcoords="offset points", ha="right", fontsize=7.5, color=INK
             )
         steps = sorted({int(step) for course in courses.values() for step in course.steps})
         step_axis(axes, steps, words("axis.step"))
@@ -149,6 +144,20 @@ def _panel(arm: Arm, courses: dict[str, Course], words: Words) -> Panel:
         for kind, course in courses.items()
     )
     return Panel(title=arm.label, draw=draw, alt=f"{arm.label}: {said}.")
+
+
+def _ends(courses: dict[str, Course], words: Words) -> list[tuple[str, tuple[float, float]]]:
+    """Names where curves end; those that end within five points share a line of text."""
+    groups: dict[int, list[str]] = {}
+    for kind, course in courses.items():
+        groups.setdefault(round(20 * float(course.values[-1])), []).append(kind)
+    return [
+        (
+            ", ".join(words(f"chart.fitting.kind.{kind}") for kind in kinds),
+            (float(courses[kinds[0]].steps[-1]), float(courses[kinds[0]].values[-1])),
+        )
+        for kinds in groups.values()
+    ]
 
 
 def _table(arms: list[Arm], courses: dict[str, dict[str, Course]], words: Words) -> Table:

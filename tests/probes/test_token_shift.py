@@ -174,6 +174,6 @@ def test_on_real_data(planted_study: Callable[..., pd.DataFrame], tmp_path: Path
     whole = rows[(rows.arm == "full") & (rows.stratum == "") & (rows.module == "tuned")]
     values = whole.set_index(["step", "metric"]).value
     assert values[30, "kl_tuned_base"] > 0
-    assert values[30, ["unshifted", "marginal", "shifted"]].sum() == pytest.approx(1)
+    assert values[30][["unshifted", "marginal", "shifted"]].sum() == pytest.approx(1)
     assert values[30, "kl_half_depth"] >= 1
     assert not {"entity", "function word"}.isdisjoint(rows[rows.step == 30].stratum)
