@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sft_probe.report import cells
 from sft_probe.report.cells import Column, Table
 from sft_probe.report.charts import Chart, Missing
+from sft_probe.report.figures_grafts import graft_charts
 from sft_probe.report.figures_layers import layer_charts
 from sft_probe.report.figures_weights import weight_charts
 from sft_probe.report.numbers import Value, number, with_interval
@@ -33,6 +34,7 @@ def where(found: Findings, words: Words) -> list[Chart | Missing]:
         _drift_map(found, words),
         _weights(found, words),
         *weight_charts(found, words),
+        *graft_charts(found, words),
         _positions(found, words),
         *layer_charts(found, words),
     ]
