@@ -6,7 +6,7 @@ is what a jackknife needs and costs little more than the statistic itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +32,23 @@ def debiased_cka(x: Floats, y: Floats) -> float:
     unrelated data with n = 64, p = 256 and is not offered.
     """
     return float(_cka(x, y, ())[0])
+
+
+def minibatch_cka(batches: Iterable[tuple[Floats, Floats]]) -> float:
+    """`debiased_cka` from batches of rows that never meet: means of their HSIC, and the ratio of these.
+
+    batches: (x, y), each (n, p) and (n, q) with n >= 4.  It estimates the same from fewer pairs of rows, so
+    it varies more; `moments` is exact in as little memory. With the biased HSIC batches of 16 rows would
+    give 0.90 where 0.62 is true.  Source: Nguyen, Raghu & Kornblith 2021, eq. 3.
+    """
+    sums = np.zeros(3)
+    for x, y in batches:
+        n, (left, right) = len(x), (_gram(x), _gram(y))
+        pairs = ((left, right), (left, left), (right, right))
+        sums += [_hsic_by_grams(*pair, ())[0] / (n * (n - 3)) for pair in pairs]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = sums[0] / np.sqrt(sums[1] * sums[2])
+    return float(found) if np.isfinite(found) else float("nan")
 
 
 def cka_without_groups(x: Floats, y: Floats, groups: Ints) -> LeftOut:

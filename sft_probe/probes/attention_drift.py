@@ -23,12 +23,12 @@ INSTRUCTION, CONTEXT = "instruction", "context"
 ABSENT = "no row has such tokens"
 NO_PATTERN = "this model has no attention whose weights can be seen"
 
-DISTANCE = Metric(name="attention_moved_share", unit="1", share=True, null=0.0, absent=NO_PATTERN)
+DISTANCE = Metric(name="attention_moved_share", unit="1", null=0.0, absent=NO_PATTERN)
 ENTROPY = Metric(name="attention_entropy", unit="nats", absent=NO_PATTERN)
 ENTROPY_CHANGE = Metric(name="attention_entropy_change", unit="nats", null=0.0, absent=NO_PATTERN)
-MASS = Metric(name="attention_share", unit="1", share=True, absent=ABSENT)
+MASS = Metric(name="attention_share", unit="1", absent=ABSENT)
 MASS_CHANGE = Metric(name="attention_share_change", unit="1", null=0.0, absent=ABSENT)
-HEAD = Metric(name="attention_moved_by_head_share", unit="1", share=True, null=0.0, absent=NO_PATTERN)
+HEAD = Metric(name="attention_moved_by_head_share", unit="1", null=0.0, absent=NO_PATTERN)
 HEAD_ENTROPY = Metric(name="attention_entropy_by_head_change", unit="nats", null=0.0, absent=NO_PATTERN)
 LAYER_METRICS = (DISTANCE, ENTROPY, ENTROPY_CHANGE)
 

@@ -27,6 +27,7 @@ class RepresentationDrift:
 
     dataset: ordinary text by default, so that drift is measured where nothing was to change.
     positions: sampled tokens per example. place: the residual stream, or what attention or MLP add to it.
+    with_first: whether the first token may be sampled, an attention sink whose massive state hides others.
     """
 
     name: ClassVar[str] = "representation_drift"
@@ -44,6 +45,7 @@ class RepresentationDrift:
     dataset: str = "test"
     positions: int = 4
     place: StatePlace = "residual"
+    with_first: bool = False
     limit: int | None = 150
 
     def __post_init__(self) -> None:
@@ -69,7 +71,11 @@ class RepresentationDrift:
     @property
     def _states(self) -> StateLikeness:
         return StateLikeness(
-            dataset=self.dataset, place=self.place, positions=self.positions, limit=self.limit
+            dataset=self.dataset,
+            place=self.place,
+            positions=self.positions,
+            with_first=self.with_first,
+            limit=self.limit,
         )
 
 

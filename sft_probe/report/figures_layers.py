@@ -77,12 +77,16 @@ PROFILES = (
 )
 
 
+MAPS = (("representation_geometry", "procrustes_angle"), ("attention_drift", "attention_moved_share"))
+"""Probe and metric of the maps of layer and step; 0 where nothing happened."""
+
+
 def layer_charts(found: Findings, words: Words) -> list[Chart | Missing]:
     """A chart for every probe of the list that the study asked for, and heads as a map."""
     asked = {*found.material.probes, *found.material.measurements["probe"].unique()}
     charts = [_profile(found, words, profile) for profile in PROFILES if profile.probe in asked]
-    heads = _head_map(found, words)
-    return [*charts, heads] if heads else charts
+    maps = [_step_map(found, words, probe, metric) for probe, metric in MAPS]
+    return [*charts, *(chart for chart in (*maps, _head_map(found, words)) if chart)]
 
 
 def _profile(found: Findings, words: Words, profile: Profile) -> Chart | Missing:
@@ -151,6 +155,45 @@ def _reason(found: Findings, words: Words, probe: str) -> str:
     return absent(found.material, probe, words)
 
 
+def _step_map(found: Findings, words: Words, probe: str, metric: str) -> Chart | None:
+    """When each layer moved; none for a study that looked once."""
+    rows = found.rows(metric, end=False, probe=probe)
+    rows = rows[(rows["step"] > 0) & (rows["module"] == "") & (rows["layer"] >= 0)]
+    if rows["step"].nunique() < 2:
+        return None
+    grids = {
+        arm: own.pivot_table(index="layer", columns="step", values="value")
+        for arm in found.arms
+        if not (own := rows[rows["arm"] == arm.name]).empty
+    }
+    half = rows[rows["value"] >= rows["value"].max() / 2]
+    half = half.sort_values(["step", "value"], ascending=[True, False])
+    plain = words("chart.step_map.plain", metric=words.metric(metric))
+    return Chart(
+        name=f"{metric}_map",
+        title=words(
+            "chart.step_map.first",
+            metric=words.metric(metric),
+            arm=found.label(half["arm"].iloc[0]),
+            layer=int(half["layer"].iloc[0]),
+            step=int(half["step"].iloc[0]),
+        ),
+        subtitle=subtitle(found, words, probe, rows),
+        note=words("chart.head_map.note"),
+        panels=tuple(
+            heatmap(
+                arm,
+                grid,
+                float(rows["value"].max()),
+                (words("axis.step"), words("axis.layer")),
+                words("alt.map", arm=arm.label, table=plain),
+            )
+            for arm, grid in grids.items()
+        ),
+        table=_cells(found, words, f"{metric}_map", plain, rows, "step"),
+    )
+
+
 def _head_map(found: Findings, words: Words) -> Chart | None:
     rows = found.rows("attention_moved_by_head_share", probe="attention_drift")
     if rows.empty:
@@ -181,29 +224,29 @@ def _head_map(found: Findings, words: Words) -> Chart | None:
             heatmap(arm, grid, top, axes, words("alt.map", arm=arm.label, table=plain))
             for arm, grid in grids.items()
         ),
-        table=_head_table(found, words, rows),
+        table=_cells(found, words, "head_map", plain, rows, "head"),
     )
 
 
-def _head_table(found: Findings, words: Words, rows: pd.DataFrame) -> Table:
+def _cells(found: Findings, words: Words, name: str, caption: str, rows: pd.DataFrame, across: str) -> Table:
+    """A row for each cell of a map."""
+    kind = kind_of(str(rows["metric"].iloc[0]))
     columns = (
         Column(key="arm", title=words("col.arm"), numeric=False),
         Column(key="layer", title=words("axis.layer")),
-        Column(key="head", title=words("axis.head")),
+        Column(key=across, title=words(f"axis.{across}")),
         Column(key="value", title=words("col.value"), interval=True),
     )
     body = tuple(
         (
             cells.text(found.label(row["arm"])),
             cells.count(row["layer"]),
-            cells.count(row["head"]),
-            cells.amount(
-                Value(row["value"], row["ci_low"], row["ci_high"]), "share", to=words.interval_word()
-            ),
+            cells.count(row[across]),
+            cells.amount(Value(row["value"], row["ci_low"], row["ci_high"]), kind, to=words.interval_word()),
         )
         for row in records(rows)
     )
-    return Table(name="head_map", caption=words("chart.head_map.plain"), columns=columns, rows=body)
+    return Table(name=name, caption=caption, columns=columns, rows=body)
 
 
 def _table(found: Findings, words: Words, profile: Profile, shown: dict[Shown, pd.DataFrame]) -> Table:

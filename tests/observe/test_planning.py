@@ -25,6 +25,7 @@ from sft_probe.observe.interventions import (
 )
 from sft_probe.observe.lending import lend
 from sft_probe.observe.needs import (
+    Attention,
     Benchmark,
     Generations,
     Need,
@@ -33,6 +34,7 @@ from sft_probe.observe.needs import (
     States,
     TokenDivergence,
     TokenLogprobs,
+    Unembedding,
     Weights,
 )
 from sft_probe.observe.observer import Observer
@@ -59,6 +61,10 @@ FORWARD: tuple[Need, ...] = (
     TokenDivergence(dataset="test", limit=4, under=(Quantise(4),)),
     Scores(dataset="text", limit=4, under=(Interpolate(0.5),)),
     Scores(dataset="test", limit=5, under=(Ablate(MeanShift("text", 1)),)),
+    Scores(dataset="test", limit=5, under=(Interpolate(0.0), Add(MeanShift("text", random=1)))),
+    Attention(dataset="test", limit=6),
+    Attention(dataset="test", limit=3, under=(Quantise(4),)),
+    Unembedding(),
     Scores(dataset="test", limit=5, under=(Interpolate(0.0), Add(Contrast("test", "odd")))),
     Weights(),
 )

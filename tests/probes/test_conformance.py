@@ -22,6 +22,8 @@ OPTIONS = {
     "social_bias": {"dataset": "marked"},
     "forgetting": {"tasks": ("tiny_choice", "tiny_generate")},
     "representation_drift": {"dataset": "text"},
+    "layer_readouts": {"dataset": "train"},
+    "logit_lens": {"fit": "test", "steps": 2},
     "context_use": {"dataset": "passages", "max_new_tokens": 8},
     "knowledge_categories": {"dataset": "train", "limit": 8, "sampled": 2, "distractors": 3},
 }
