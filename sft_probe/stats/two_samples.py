@@ -18,6 +18,7 @@ from sft_probe.stats.intervals import (
     student_t,
     t_interval,
 )
+from sft_probe.stats.seeds import combined, df_of
 
 Bools = NDArray[np.bool_]
 
@@ -106,8 +107,10 @@ def inclusion_effect(scores: Floats, included: Bools, *, level: float = 0.95) ->
         float((influence.sum(axis=axis) ** 2).sum()) * count / (count - 1)
         for axis, count in ((0, n), (1, runs))
     ]
-    variance = max(*parts, sum(parts) - float((influence**2).sum()))
-    limits = t_interval(value, sqrt(variance), min(runs, n) - 1, level=level)
+    variance, quantile = combined(
+        np.array(parts), (n - 1, runs - 1), float((influence**2).sum()), level=level
+    )
+    limits = t_interval(value, sqrt(float(variance)), df_of(float(quantile), level), level=level)
     return replace(limits, n=n, n_clusters=min(runs, n), how=f"t over {runs} runs and {n} items"), differences
 
 

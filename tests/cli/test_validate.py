@@ -22,6 +22,7 @@ def test_a_sound_study_can_run(study: Path, capsys: pytest.CaptureFixture[str]) 
     assert ["model", "none", "test", "task_alignment", "Generations,", "Scores"] in [row[:6] for row in shown]
     assert "Training: about" in out
     assert "GiB. Timed here and now" in out
+    assert "if one item in ten flips, for these seeds: test " in out
 
 
 def test_the_plan_as_json(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -37,6 +38,9 @@ def test_the_plan_as_json(study: Path, capsys: pytest.CaptureFixture[str]) -> No
     plan = found["estimate"]
     assert [group["probes"] for group in plan["groups"]] == [["task_alignment"]]
     assert plan["work"]["passes"] == sum(s["times"] * s["work"]["passes"] for s in plan["stages"])
+    (reach,) = plan["reach"]
+    assert (reach["data"], reach["items"]) == ("test", 4)
+    assert 0.3 < reach["detectable"] < 1, "four items show nothing small"
     assert min(plan["look_seconds"], plan["training_seconds"], plan["peak_memory"]) > 0
 
 

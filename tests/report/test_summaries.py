@@ -87,21 +87,3 @@ def test_seed_means_keep_the_range_of_seeds(material: Material) -> None:
     assert row["seed_low"] < row["value"] < row["seed_high"]
     assert row["value"] == pytest.approx((row["seed_low"] + row["seed_high"]) / 2)
     assert 0 <= row["ci_low"] < row["value"] < row["ci_high"] <= 1
-
-
-@pytest.mark.parametrize(
-    ("steps", "values", "half"),
-    [
-        ([0, 10], [0, 1], 5.0),
-        ([0, 1, 10, 100], [0.0, 0.1, 0.9, 1.0], 5.5),
-        ([0, 1, 2], [4.0, 2.0, 0.0], 1.0),
-        ([0, 1, 2], [0.0, 2.0, 1.0], 0.25),
-    ],
-)
-def test_half_way_is_interpolated(steps: list[int], values: list[float], half: float) -> None:
-    assert summaries.half_way(steps, values) == pytest.approx(half)
-
-
-def test_half_way_of_no_change_is_undefined() -> None:
-    assert math.isnan(summaries.half_way([0, 1], [3, 3]))
-    assert math.isnan(summaries.half_way([0], [3]))
