@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import typer
 
-from sft_probe.cli import demo, init, ls, probe, query, report, run, validate, view, world
+from sft_probe.cli import demo, init, ls, probe, query, repair, report, run, validate, view, world
 from sft_probe.errors import InputError, SftProbeError
 
 FAILED = 1
@@ -34,6 +34,7 @@ app.command()(init.init)
 app.command()(validate.validate)
 app.command()(run.run)
 app.command()(probe.probe)
+app.command()(repair.repair)
 app.command()(report.report)
 app.command()(view.view)
 app.add_typer(ls.app, name="ls")
