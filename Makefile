@@ -1,6 +1,8 @@
 # Two commands: `make demo` and `make test`. Both install what they need once, into .venv.
 PYTHON ?= python3
 VENV := .venv
+WORKERS ?= 2
+PYTEST := $(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .PHONY: demo test lint check performance clean sweeps
@@ -9,14 +11,14 @@ demo: $(VENV)/.installed
 	$(VENV)/bin/sft-probe demo -o runs/demo
 
 test: $(VENV)/.installed-test
-	$(VENV)/bin/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 check: $(VENV)/.installed-dev  ## what CI runs: linters, types, import contracts, all tests but the sweeps
 	$(MAKE) lint
-	$(VENV)/bin/python -m pytest -m "not sweep"
+	$(PYTEST) -m "not sweep"
 
 sweeps: $(VENV)/.installed-test  ## planted doses and real data, probe by probe: half an hour
-	$(VENV)/bin/python -m pytest -m sweep
+	$(PYTEST) -m sweep
 
 lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .
