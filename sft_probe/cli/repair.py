@@ -65,10 +65,10 @@ def text(found: Repair) -> str:
         "",
         "Chosen on one half of the items; these numbers are from the other, with 95 % intervals.",
         "",
-        "| Model | Loss restored, % | Gain kept, % | Right choices, % |",
-        "| --- | --- | --- | --- |",
+        "| Model | Loss restored, % | Gain kept, % | Exact answers, % | Right choices on benchmarks, % |",
+        "| --- | --- | --- | --- | --- |",
         *(
-            f"| {NAMES[name]} | {_percent(m.restored)} | {_percent(m.kept)} | {_percent(m.right)} |"
+            f"| {NAMES[name]} | {' | '.join(map(_percent, (m.restored, m.kept, m.exact, m.right)))} |"
             for name, m in found.models.items()
         ),
         "",

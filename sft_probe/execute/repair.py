@@ -20,6 +20,7 @@ from sft_probe.data.chat import ensure_chat_template
 from sft_probe.errors import GateNotMet, ModelError, StoreError
 from sft_probe.execute.prepare import fitting, load_data, set_threads, task_folders
 from sft_probe.measures.grafting import greedy, share_by_item
+from sft_probe.measures.text import exact_match
 from sft_probe.models.load import LoadedModel, fresh_copy, load_base, load_tuned
 from sft_probe.observe.cache import cache_folder
 from sft_probe.observe.grafting import Bench, Grounds, choice_tasks, held_back
@@ -27,8 +28,8 @@ from sft_probe.observe.interventions import Graft, Interpolate, ModelInterventio
 from sft_probe.observe.interventions.changes import intervene
 from sft_probe.observe.interventions.values import Block
 from sft_probe.observe.interventions.weights import blocks
-from sft_probe.observe.needs import Benchmark, Need, TokenLogprobs
-from sft_probe.observe.observations import Bools, Floats, Observation
+from sft_probe.observe.needs import Benchmark, Generations, Need, TokenLogprobs
+from sft_probe.observe.observations import Bools, Floats, GenerationsSeen, Observation
 from sft_probe.observe.observer import Observer
 from sft_probe.observe.weights import home
 from sft_probe.stats.contrasts import paired_interval
@@ -39,6 +40,7 @@ from sft_probe.study.progress import Progress, Silent
 from sft_probe.study.yaml import load_study
 
 Way = Literal["blocks", "wise"]
+WAYS: tuple[Way, ...] = ("blocks", "wise")
 
 TASK = "test"
 BENCHMARKS = ("world",)  # where neither probe of benchmarks says which
@@ -50,14 +52,16 @@ WIDTH, MOST = 3, 8  # of the search for blocks
 class Judged:
     """One model on the items held back.
 
-    restored, kept: shares of what was lost and of what was gained. scores: change from the tuned model by
-    data set, in nats. right: share of benchmark documents whose right choice leads.
+    restored, kept: shares of what was lost and of what was gained. exact: share of greedy answers that equal
+    their target. right: share of benchmark documents whose right choice leads. scores: change from the tuned
+    model by data set, in nats.
     """
 
     restored: Interval
     kept: Interval
-    scores: Mapping[str, Interval]
+    exact: Interval
     right: Interval
+    scores: Mapping[str, Interval]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,12 +266,13 @@ def _judged(found: Repair, choice: _Choice, bench: Bench) -> Iterator[tuple[str,
     later = held_back(bench.items, choice.bench.items)
     clusters = _clusters(bench)
     base, tuned = bench.of_base(), bench.values()
-    models = {"base": base, "tuned": tuned}
-    models |= {way: bench.values(found.change(way)) for way in ("blocks", "wise")}
+    changes: dict[str, ModelIntervention] = {"base": Interpolate(0.0), "tuned": Interpolate(1.0)}
+    changes |= {way: found.change(way) for way in WAYS}
     task, lost = (of_sets(bench, names) & later for names in ((TASK,), found.lost))
     documents = ~of_sets(bench, (TASK,)) & later
-    for name, values in models.items():
-        changes = {
+    for name, change in changes.items():
+        values, exact = bench.values(change), _exact(bench, change)
+        scores = {
             data: paired_interval(values[own], tuned[own], clusters[own])
             for data in dict.fromkeys(item.dataset for item in bench.items)
             if (own := of_sets(bench, (data,)) & later).any()
@@ -277,10 +282,20 @@ def _judged(found: Repair, choice: _Choice, bench: Bench) -> Iterator[tuple[str,
             Judged(
                 restored=mean_interval(share_by_item(tuned[lost], base[lost], values[lost]), clusters[lost]),
                 kept=mean_interval(share_by_item(base[task], tuned[task], values[task]), clusters[task]),
-                scores=changes,
+                exact=share_interval(exact[task[: len(exact)]], clusters[task]),
                 right=share_interval((values[documents] > 0).astype(float), clusters[documents]),
+                scores=scores,
             ),
         )
+
+
+def _exact(bench: Bench, change: ModelIntervention) -> Floats:
+    """Whether greedy answers equal their targets. (examples,)"""
+    need = Generations(dataset=TASK, limit=bench.grounds.answers.limit)
+    seen = bench.see((change,), (need,))[need]
+    assert isinstance(seen, GenerationsSeen)
+    pairs = zip(seen.texts, seen.examples, seen.stopped, strict=True)
+    return np.array([float(ended and exact_match(text, e.target)) for text, e, ended in pairs])
 
 
 def write_changed(model: nn.Module, base: LoadedModel, change: ModelIntervention, folder: Path) -> None:

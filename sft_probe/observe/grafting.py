@@ -183,7 +183,8 @@ def see_grafts(need: Grafts, model: nn.Module, base: nn.Module, bench: Bench, ha
 def _search(need: Grafts, half: Bench, seen: GraftsSeen, changed: Sequence[Block]) -> Chosen[Block]:
     """The blocks that carry the gain, greedily; none without a gain.
 
-    A block promises the mean of what it adds to the base alone and to the model as the last one.
+    A block promises the mean of what it adds to the base alone and to the model as the last one. The search
+    goes half-way from the share to the whole, so that the share is reached on other items too.
     """
     at = [seen.items.index(item) for item in half.items]
     base, tuned = float(seen.base[at].mean()), float(seen.tuned[at].mean())
@@ -195,7 +196,7 @@ def _search(need: Grafts, half: Bench, seen: GraftsSeen, changed: Sequence[Block
         lambda taken: float(half.values(Graft(blocks=taken)).mean()),
         alone,
         {block: (alone[block] - base + tuned - without[block]) / 2 for block in changed},
-        enough=base + need.share * (tuned - base),
+        enough=base + (1 + need.share) / 2 * (tuned - base),
         width=need.width,
         most=need.most,
     )

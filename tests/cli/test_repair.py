@@ -12,7 +12,8 @@ from sft_probe.stats.intervals import Interval
 
 def test_what_was_found_is_said_in_tables() -> None:
     half = Interval(value=0.5, low=0.4, high=0.6)
-    judged = Judged(restored=half, kept=half, scores={"world_facts": Interval(value=-1.25)}, right=half)
+    scores = {"world_facts": Interval(value=-1.25)}
+    judged = Judged(restored=half, kept=half, exact=half, right=half, scores=scores)
     found = Repair(
         run="full-seed0",
         blocks=((1, "mlp"), (0, "embedding")),
@@ -24,7 +25,7 @@ def test_what_was_found_is_said_in_tables() -> None:
     said = text(found)
     assert "mlp of layer 1, embedding of layer 0" in said
     assert "base + 0.7 (tuned - base)" in said
-    assert "| blocks reset | 50 (40 to 60) | 50 (40 to 60) | 50 (40 to 60) |" in said
+    assert "| blocks reset | 50 (40 to 60) | 50 (40 to 60) | 50 (40 to 60) | 50 (40 to 60) |" in said
     assert "| world_facts | -1.25 | -1.25 | -1.25 | -1.25 |" in said
 
 
