@@ -9,6 +9,7 @@ from itertools import groupby
 from math import isnan
 from pathlib import Path
 
+from analyses.statistics.edges import edges
 from analyses.statistics.simulate import Outcome
 
 HEAD = """# Do intervals cover, and do tests keep their size?
@@ -37,6 +38,7 @@ def write_report(output_dir: Path, outcomes: Iterable[Outcome]) -> Path:
     parts += ["## Missed\n", _missed(outcomes)]
     for kind, title in (("interval", "Intervals"), ("test", "Tests")):
         parts += [f"## {title}\n", *(_section(name, group) for name, group in _by_method(sides[kind]))]
+    parts += ["## Next to no data\n", _edges()]
     page = output_dir / "README.md"
     page.write_text("\n".join(parts), "utf-8")
     with (output_dir / "cells.csv").open("w", encoding="utf-8", newline="") as file:
@@ -77,6 +79,12 @@ def _missed(outcomes: list[Outcome]) -> str:
     lines = ["| function | design | rate | off by |", "|---|---|---:|---:|"]
     for o in missed:
         lines.append(f"| {o.method} | {o.design} | {_percent(o.rate)} | {100 * o.off:+.1f} points |")
+    return "\n".join(lines) + "\n"
+
+
+def _edges() -> str:
+    lines = ["| function | data | what it says |", "|---|---|---|"]
+    lines += [f"| {edge.function} | {edge.case} | {edge.said} |" for edge in edges()]
     return "\n".join(lines) + "\n"
 
 

@@ -72,7 +72,7 @@ def bootstrap_interval(
 
     by_cluster: (clusters, k) what each cluster adds.  statistic: (resamples, k) sums -> (resamples,).
     Percentiles lie further out than 2.5 % for few clusters, by the factor sqrt(G / (G - 1)) and Student's
-    t. `n` is the caller's to add. Never use it over training seeds.
+    t; with five clusters it still covers 92 % only. `n` is the caller's to add. Never use it over seeds.
     Source: Hesterberg 2015, What Teachers Should Know About the Bootstrap.
     """
     count = len(by_cluster)
