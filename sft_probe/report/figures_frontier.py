@@ -76,12 +76,12 @@ def _matched_title(found: Findings, made: Frontier, words: Words) -> str:
     """The arm that differs most from the reference at equal learning, if its interval excludes zero."""
     shown = [m for m in made.matched if isfinite(m.against.low) and (m.against.low > 0 or m.against.high < 0)]
     if not shown:
-        return words("chart.matched.none")
+        return words("chart.matched.none", reference=found.label(made.reference))
     most = max(shown, key=lambda m: abs(m.against.value))
     return words(
         "chart.matched.differs",
         arm=found.label(most.path.arm),
-        reference=found.label(found.material.reference),
+        reference=found.label(made.reference),
         change=with_interval(most.against, "points", words.interval_word()),
     )
 
@@ -142,7 +142,7 @@ def _matched_table(found: Findings, made: Frontier, words: Words) -> Table:
         Column(key="kept", title=words("col.kept"), interval=True),
         Column(
             key="against",
-            title=words("col.against", arm=found.label(found.material.reference)),
+            title=words("col.against", arm=found.label(made.reference)),
             interval=True,
         ),
         Column(key="hypervolume", title=words("col.hypervolume"), interval=True),

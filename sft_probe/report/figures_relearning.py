@@ -10,7 +10,7 @@ from sft_probe.report.cells import Column, Table
 from sft_probe.report.charts import QUIET, Chart, Missing, Panel, colour, in_percent, step_axis
 from sft_probe.report.numbers import Value, number
 from sft_probe.report.reasons import absent, seeds_phrase
-from sft_probe.report.summaries import records
+from sft_probe.report.summaries import at_end, records
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +34,8 @@ def relearning_charts(found: Findings, words: Words) -> list[Chart | Missing]:
     """The figure; nothing where the study did not ask for it."""
     if PROBE not in found.material.probes:
         return []
-    rows = found.summary[(found.summary["probe"] == PROBE) & (found.summary["metric"] == "relearned_share")]
+    rows = at_end(found.summary[found.summary["probe"] == PROBE])
+    rows = rows[rows["metric"] == "relearned_share"]
     rows = rows[rows["value"].notna() & rows["module"].str.startswith("step ")]
     if rows.empty:
         reason = absent(found.material, PROBE, words)
@@ -118,8 +119,8 @@ def _table(found: Findings, arms: list[Arm], rows: pd.DataFrame, words: Words) -
 
 
 def _single(found: Findings, arm: Arm, metric: str) -> Value:
-    rows = found.summary
-    own = rows[(rows["probe"] == PROBE) & (rows["metric"] == metric) & (rows["arm"] == arm.name)]
+    rows = at_end(found.summary[found.summary["probe"] == PROBE])
+    own = rows[(rows["metric"] == metric) & (rows["arm"] == arm.name)]
     own = own[own["value"].notna()]
     return _limits(own.iloc[0]) if len(own) else Value(nan)
 

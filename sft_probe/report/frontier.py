@@ -75,11 +75,15 @@ class Matched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frontier:
-    """All paths, and arms at the common level (above the base); NaN if no arm learned enough."""
+    """All paths, and arms at the common level (above the base), which is NaN if no arm learned enough.
+
+    reference: the arm that the others are compared with there.
+    """
 
     paths: tuple[Path, ...]
     level: float
     matched: tuple[Matched, ...]
+    reference: str
 
 
 def frontier(found: Findings) -> Frontier | None:
@@ -102,17 +106,25 @@ def frontier(found: Findings) -> Frontier | None:
     places = {
         (path.kind, path.arm): first_at(path.learned.values - path.learned.values[0], level) for path in paths
     }
+    stand = _reference(found, places)
     reference = {
         path.kind: (path, place)
         for path in paths
-        if path.arm == found.material.reference and (place := places[path.kind, path.arm]) is not None
+        if path.arm == stand and (place := places[path.kind, path.arm]) is not None
     }
     matched = tuple(
         _matched(path, place, reference.get(path.kind))
         for path in paths
         if isfinite(level) and (place := places[path.kind, path.arm]) is not None
     )
-    return Frontier(paths=tuple(paths), level=level, matched=matched)
+    return Frontier(paths=tuple(paths), level=level, matched=matched, reference=stand)
+
+
+def _reference(found: Findings, places: Mapping[tuple[str, str], Place | None]) -> str:
+    """The arm that others are compared with: that of the study, else the first that reaches the level."""
+    reached = {arm for (_, arm), place in places.items() if place is not None}
+    order = (found.material.reference, *(arm.name for arm in found.arms))
+    return next((name for name in order if name in reached), found.material.reference)
 
 
 def _has(paths: Sequence[Path], arm: str) -> bool:

@@ -93,12 +93,13 @@ def permuted_r2(
 
 def _spearman(x: Floats, y: Floats, weights: Floats) -> Floats:
     """Rank correlation of the drawn runs, ties at their middle rank. (draws,)."""
-    found = np.full(len(weights), np.nan)
-    for k, copies in enumerate(weights.astype(int)):
-        chosen = np.repeat(np.arange(x.size), copies)
-        one, two = rankdata(x[chosen]), rankdata(y[chosen])
-        if np.ptp(one) > 0 and np.ptp(two) > 0:
-            found[k] = np.corrcoef(one, two)[0, 1]
+    chosen = np.stack([np.repeat(np.arange(x.size), copies) for copies in weights.astype(int)])
+    one, two = (rankdata(values[chosen], axis=1) for values in (x, y))
+    one, two = (ranks - ranks.mean(axis=1, keepdims=True) for ranks in (one, two))
+    scale = np.sqrt((one**2).sum(axis=1) * (two**2).sum(axis=1))
+    found: Floats = np.divide(
+        (one * two).sum(axis=1), scale, out=np.full(len(weights), np.nan), where=scale > 0
+    )
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -163,6 +164,77 @@ class Arm:
             ]
         return Measurements(tuple(rows), tuple(items))
 
+    def forgetting_curve(self, step: int) -> Measurements:
+        """All documents of `forgetting`, at every look; a margin falls as fast as answers are lost."""
+        found = self.forgetting(step)
+        lost = self.damage * progress(step)
+        items = []
+        for item in found.items:
+            margin = self.old.ravel()[int(item.item.rpartition("-")[2])] - 6 * lost
+            items += [
+                replace(item, metric="retained", cluster=item.item),
+                replace(item, metric="retained_margin", value=float(margin), cluster=item.item),
+            ]
+        values = [item.value for item in found.items]
+        rows = (
+            share("retained_accuracy", values, dataset="all"),
+            number("retained_margin_change", -6 * lost, unit="nats", dataset="all", null_value=0.0),
+        )
+        return Measurements(rows, tuple(items))
+
+    def lost_items(self, step: int) -> Measurements:
+        """Half of what is lost comes back where one in five of the others does."""
+        rows, items = [], []
+        for i, item in enumerate(self.forgetting(step).items):
+            before = bool(self.old.ravel()[i] < 0.8)
+            lost = before and item.value < 0.5
+            fate = ("kept", "never")[item.value < 0.5] if before == (item.value > 0.5) else "gained"
+            items.append(
+                replace(item, metric="fate", stratum=("suppressed", "erased")[i % 2] if lost else fate)
+            )
+        for name, null in (("form", 0.0), ("suppressed", 0.2), ("erased", 0.8)):
+            rows.append(share(f"{name}_share", [0, 1], dataset="all", null_value=null))
+        rows.append(number("revived_beyond_chance", 0.3, se=0.05, dataset="all", null_value=0.0))
+        return Measurements(tuple(rows), tuple(items))
+
+    def interpolation(self, step: int) -> Measurements:
+        """Halfway most of the skill is there and little is lost."""
+        task, old = self.task_alignment(step), self.forgetting(step)
+        items = []
+        for alpha, learned in ((0.0, 0.0), (0.5, 0.8), (1.0, 1.0)):
+            skill, damage = self.skill * progress(step) * learned, self.damage * progress(step) * alpha**3
+            for i, item in enumerate(item for item in task.items if item.metric == "exact_match"):
+                right = float(self.hard[i] < skill)
+                items.append(replace(item, metric=f"learned at {alpha:g}", value=right))
+            for i, item in enumerate(old.items):
+                kept = float(damage < self.old.ravel()[i] < 0.8)
+                items.append(replace(item, metric=f"kept at {alpha:g}", value=kept))
+        return Measurements((share("path_accuracy", [1, 0], module="alpha 0.5"),), tuple(items))
+
+    def domain_generalisation(self, step: int) -> Measurements:
+        rows = []
+        for k, domain in enumerate(("test", "notes", "generic")):
+            moved = progress(step) * (1 - 0.6 * k) * (1 + 10 * self.damage)
+            rows.append(number("domain_logprob_change", moved, unit="nats/token", dataset=domain))
+        return Measurements(tuple(rows))
+
+    def label_free_forgetting(self, step: int) -> Measurements:
+        lost = 3 * self.damage * progress(step) + self.jitter() / 100
+        metric = "base_argmax_cross_entropy_change"
+        return Measurements((number(metric, lost, unit="nats/token", dataset="label_free_forgetting.text"),))
+
+    def relearning(self, step: int) -> Measurements:
+        rows = []
+        for name, speed in (("lost", 1.0), ("never known", 0.3)):
+            for part, taught in (("practised", 1.0), ("held out", 0.5)):
+                for k in (0, 1, 4, 16):
+                    value = taught * (1 - np.exp(-speed * k))
+                    at = {"stratum": f"{name}, {part}", "module": f"step {k}"}
+                    rows.append(number("relearned_share", value, **at))
+        rows.append(number("relearned_beyond_chance", 0.4, stratum="held out"))
+        rows.append(Measurement(metric="revive_ratio", value=0.3, unit="1"))
+        return Measurements(tuple(rows))
+
     def representation_drift(self, step: int) -> Measurements:
         rows = []
         for layer in range(LAYERS + 1):
@@ -232,7 +304,16 @@ PROBES = (
     "token_shift",
     "weight_change",
 )
+LEDGER = (
+    "forgetting_curve",
+    "lost_items",
+    "interpolation",
+    "domain_generalisation",
+    "label_free_forgetting",
+    "relearning",
+)
 AXES = {
+    **dict.fromkeys(LEDGER, "cost"),
     "task_alignment": "what",
     "format_adherence": "what",
     "forgetting": "cost",
