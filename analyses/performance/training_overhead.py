@@ -37,13 +37,33 @@ class Nowhere:
 
 
 class Timed(ProbeHost):
-    """A host that counts the time that the trainer spends inside it: `wall` and `process`, in seconds."""
+    """A host that counts the time that the trainer spends inside it: `wall` and `process`, in seconds.
+
+    What it hears of each forward pass is counted too.
+    """
 
     wall = process = 0.0
 
     def on_train_begin(self, *given: Any, **rest: Any) -> None:
         with self._counted():
             super().on_train_begin(*given, **rest)
+        assert self._dynamics is not None
+        heard = self._dynamics._losses._heard
+
+        def counted(*passed: Any) -> None:
+            with self._counted():
+                heard(*passed)
+
+        self._dynamics._handle.remove()
+        self._dynamics._handle = rest["model"].register_forward_hook(counted, with_kwargs=True)
+
+    def on_pre_optimizer_step(self, *given: Any, **rest: Any) -> None:
+        with self._counted():
+            super().on_pre_optimizer_step(*given, **rest)
+
+    def on_optimizer_step(self, *given: Any, **rest: Any) -> None:
+        with self._counted():
+            super().on_optimizer_step(*given, **rest)
 
     def on_step_end(self, *given: Any, **rest: Any) -> None:
         with self._counted():
@@ -91,7 +111,7 @@ class Training:
         train(self.spec, self.prepared, self.scratch, [callback] if callback else [], steps=steps)
 
     def idle(self) -> Watched:
-        """A host without probes: everything that is called at every step, and nothing else."""
+        """A host without probes: what it records of training itself, and nothing else."""
         return self.watched(Timed(Battery((), self.prepared.observer), (), Nowhere()))
 
     def default(self) -> Watched:

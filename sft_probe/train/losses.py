@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -163,10 +162,10 @@ def _strata(rows: Any) -> dict[bytes, str]:
     """Stratum of every training row, if the rows name at least two."""
     if not {"input_ids", "labels", "stratum"} <= {*(getattr(rows, "column_names", None) or ())}:
         return {}
-    names = rows["stratum"]
+    names = rows["stratum"][:]
     if len(set(names)) < 2:
         return {}
-    pairs = zip(rows["input_ids"], rows["labels"], names, strict=True)
+    pairs = zip(rows["input_ids"][:], rows["labels"][:], names, strict=True)
     return {
         _key(np.array(ids), np.array(labels), np.ones(len(ids), np.int64)): name
         for ids, labels, name in pairs
@@ -178,12 +177,10 @@ def _common_tokens(rows: Any, ends: Mapping[int, str]) -> frozenset[int]:
     """Tokens that stand in most training answers."""
     if "labels" not in (getattr(rows, "column_names", None) or ()):
         return frozenset()
-    counts: Counter[int] = Counter()
-    answers = 0
-    for row in islice((rows[i] for i in range(len(rows))), SAMPLED):
-        counts.update({*row["labels"]} - {IGNORED, *ends})
-        answers += 1
-    return frozenset(token for token, count in counts.items() if answers > 1 and count >= COMMON * answers)
+    answers = rows["labels"][:SAMPLED]
+    counts = Counter(token for answer in answers for token in {*answer} - {IGNORED, *ends})
+    least = COMMON * len(answers)
+    return frozenset(token for token, count in counts.items() if len(answers) > 1 and count >= least)
 
 
 def _ends(tokenizer: Any) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from torch import nn
 
 from sft_probe.errors import DataError, ModelError, SpecError
 from sft_probe.execute.local import run_study
+from sft_probe.schema import TRAINING
 from sft_probe.store.query import query
 from sft_probe.store.runs import RunStore
 from sft_probe.study.spec import StudySpec
@@ -42,7 +43,8 @@ def test_a_study_leaves_the_base_and_one_run_per_arm_and_seed(study: Make) -> No
     assert manifests["full-seed0"].steps[-1] == 3
     assert manifests["lora-seed0"].trainable_parameters < manifests["full-seed0"].trainable_parameters
     rows = table(spec.output_dir)
-    assert set(rows.probe) == {"task_alignment", "representation_drift", "weight_change"}
+    assert set(rows.probe) == {"task_alignment", "representation_drift", "weight_change", TRAINING}
+    assert set(rows[rows.probe == TRAINING].step) == {1, 2, 3}
     assert {"study.yaml", "environment.json", "audit.json", "probes.json"} <= {
         path.name for path in spec.output_dir.iterdir()
     }

@@ -15,7 +15,7 @@ from sft_probe.data.examples import Dataset, DataSets
 from sft_probe.models.load import LoadedModel, fresh_copy
 from sft_probe.observe.observer import Observer
 from sft_probe.probes.battery import Battery, make_probe
-from sft_probe.schema import Measurements
+from sft_probe.schema import TRAINING, Measurements
 from sft_probe.study.spec import ArmSpec, TrainingSpec
 from sft_probe.testing.tiny import tiny_base, tiny_data
 from sft_probe.train.host import ProbeHost
@@ -122,4 +122,8 @@ def test_host_works_in_a_plain_transformers_trainer(tmp_path: Path) -> None:
         output_dir=str(tmp_path), max_steps=4, report_to="none", save_strategy="no", disable_tqdm=True
     )
     Trainer(fresh_copy(base), args=arguments, train_dataset=padded, callbacks=[host]).train()
-    assert sorted({step for step, _, _ in kept.rows}) == [0, 2, 4]
+    looks = {step for step, probe, _ in kept.rows if probe != TRAINING}
+    assert sorted(looks) == [0, 2, 4]
+    followed = [rows.rows for step, probe, rows in kept.rows if probe == TRAINING]
+    assert len(followed) == 4
+    assert all(any(row.metric == "token_loss" and row.value > 0 for row in rows) for rows in followed)
