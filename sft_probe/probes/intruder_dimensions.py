@@ -11,8 +11,14 @@ from zlib import crc32
 import numpy as np
 
 from sft_probe.measures.intruders import Dimensions, dimensions, gaussian_like, rotated_like
-from sft_probe.measures.spectra import Floats, Matrix, singular_values, singular_values_of_product
-from sft_probe.measures.subspaces import RANK_CUT, Directions, directions
+from sft_probe.measures.spectra import (
+    Floats,
+    Matrix,
+    numerical_rank,
+    singular_values,
+    singular_values_of_product,
+)
+from sft_probe.measures.subspaces import Directions, directions
 from sft_probe.observe.needs import Need, Weights
 from sft_probe.observe.observations import Observed, WeightDelta
 from sft_probe.probes import options
@@ -90,7 +96,7 @@ class IntruderDimensions:
             return UNCHANGED
         rng = np.random.default_rng(crc32(delta.name.encode()))
         before = directions(delta.base)
-        values = _values(delta)
+        values = _values(delta, float(before.values[0]))
         norm, shape = float(np.sqrt((values**2).sum())), delta.base.shape
         changes = (delta.delta, gaussian_like(norm, shape, rng), rotated_like(values, shape, rng))
         found = [self._compared(before, delta.base + change) for change in changes]
@@ -102,10 +108,10 @@ class IntruderDimensions:
         return dimensions(before, directions(matrix, min(self.k, *matrix.shape)))
 
 
-def _values(delta: WeightDelta) -> Floats:
-    """Singular values of the change that are above rounding."""
+def _values(delta: WeightDelta, largest: float) -> Floats:
+    """Singular values of the change that are above rounding. largest: of the base."""
     found = singular_values_of_product(*delta.factors) if delta.factors else singular_values(delta.delta)
-    return np.asarray(found[found > RANK_CUT * found[0]])
+    return found[: max(1, numerical_rank(found, delta.base.shape, max(largest, found[0])))]
 
 
 def _rows(layer: int, module: str, found: list[Floats]) -> Iterator[Measurement]:

@@ -95,11 +95,13 @@ class WeightSpectra:
 
     def _of(self, delta: WeightDelta, values: Floats) -> Found:
         shape, k = delta.delta.shape, min(self.k, *delta.delta.shape)
-        before, change = directions(delta.base, k), _directions(delta, k)
+        before = directions(delta.base, k)
         top = before.values[0] if before.values.size else 0.0
+        rank = numerical_rank(values, shape, max(top, values[0]))
+        change = _directions(delta, max(1, min(k, rank)))  # beyond its rank a change is rounding
         noise = min(energy_of_noise(*shape), ceil(0.9 * _largest_rank(delta)))
         return {
-            RANK: (numerical_rank(values, shape, max(top, values[0])), 0.0),
+            RANK: (rank, 0.0),
             EFFECTIVE: (effective_rank(values), np.nan),
             PARTICIPATION: (participation_ratio(values), np.nan),
             R90: (energy_rank(values), float(noise)),
