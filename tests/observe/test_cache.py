@@ -18,8 +18,16 @@ from sft_probe.data.examples import Dataset, DataSets, Example
 from sft_probe.models.load import LoadedModel, pristine
 from sft_probe.observe.cache import BaseCache, cache_folder, cache_size, decode, encode, tokenizer_digest
 from sft_probe.observe.interventions import FewShot
-from sft_probe.observe.needs import Benchmark, Generations, Need, Scores, States, TokenDivergence, Weights
-from sft_probe.observe.observations import Observation, WeightsSeen
+from sft_probe.observe.needs import (
+    Benchmark,
+    Generations,
+    Need,
+    Scores,
+    States,
+    TokenDivergence,
+    Weights,
+)
+from sft_probe.observe.observations import Observation, UnembeddingSeen, WeightsSeen
 from sft_probe.observe.observer import Observer
 from sft_probe.testing.tiny import (
     tiny_base,
@@ -41,7 +49,7 @@ NEEDS: tuple[Need, ...] = (
     States(dataset="test", limit=7),
 )
 EXAMPLES = tuple(Example(id=str(i), target="t", meta={"any": object()}) for i in range(3))
-KEPT = [kind for kind in get_args(Observation) if kind is not WeightsSeen]
+KEPT = [kind for kind in get_args(Observation) if kind not in (UnembeddingSeen, WeightsSeen)]
 
 
 def values(hint: Any) -> st.SearchStrategy[Any]:
