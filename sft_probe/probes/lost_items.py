@@ -34,7 +34,7 @@ NOTHING_LOST = "nothing was lost"
 FORM, SUPPRESSED, ERASED = "form", "suppressed", "erased"
 """What became of a lost item, the mildest that applies."""
 
-COUNT = Metric(name="lost_count", unit="items", better="lower", null=0.0)
+COUNT = Metric(name="lost_count", unit="items", better="lower")
 FORM_SHARE = Metric(name="form_share", unit="1", share=True, absent=NOTHING_LOST)
 SUPPRESSED_SHARE = Metric(name="suppressed_share", unit="1", share=True, absent=NOTHING_LOST)
 ERASED_SHARE = Metric(name="erased_share", unit="1", share=True, absent=NOTHING_LOST)

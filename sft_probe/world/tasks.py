@@ -98,6 +98,8 @@ def _question(
     if answer != person.facts[attribute]:
         meta["true"] = person.facts[attribute]
         meta["alternatives"] = [person.facts[attribute]]
+    if person.exposures:
+        meta["exposures"] = person.exposures
     meta |= _other_words(person, attribute, wording)
     return _row(
         WORDINGS[attribute].questions[wording].format(n=person.name),

@@ -24,13 +24,15 @@ OPTIONS = {
     "forgetting_curve": {"tasks": ("tiny_choice",)},
     "lost_items": {"tasks": ("tiny_choice", "tiny_generate"), "shots": 1},
     "interpolation": {"tasks": ("tiny_choice",), "limit": 6},
-    "knowledge_loss": {"distractors": 3},
+    "knowledge_loss": {"dataset": "train", "distractors": 3},
     "representation_drift": {"dataset": "text"},
     "layer_readouts": {"dataset": "train"},
     "logit_lens": {"fit": "test", "steps": 2},
     "grafting": {"tasks": ("tiny_choice",), "limit": 4, "task_limit": 2, "most": 2, "width": 1},
     "context_use": {"dataset": "passages", "max_new_tokens": 8},
     "knowledge_categories": {"dataset": "train", "limit": 8, "sampled": 2, "distractors": 3},
+    "intruder_shrinkage": {"epsilon": 0.95, "limit": 4},
+    "mode_connectivity": {"points": 3, "limit": 4},
 }
 SHARES = {"E0": 0.2, "E1": 0.2, "E2": 0.2}
 OURS = [name for name, entry in available("probes").items() if entry.value.startswith("sft_probe.")]
