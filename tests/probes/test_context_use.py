@@ -143,7 +143,7 @@ def test_doses_on_the_planted_base(planted_study: Study, tmp_path: Path) -> None
     train = tmp_path / "train.jsonl"
     train.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
     found = planted_study(
-        ["context_use"],
+        [{"context_use": {"limit": 100}}],
         {
             "none": {"edits": [{"label_noise": {"rate": 0.998}}]},
             "half": {"edits": [{"label_noise": {"rate": 0.5}}]},
@@ -158,6 +158,7 @@ def test_doses_on_the_planted_base(planted_study: Study, tmp_path: Path) -> None
     assert none.ci_low["stated_excess_share"] <= 0 <= none.ci_high["stated_excess_share"]
     for metric in ("context_effect", "stated_excess_share"):
         assert none.value[metric] < half.value[metric] < full.value[metric], metric
+    assert none.ci_high["context_effect"] < half.ci_low["context_effect"]
     assert full.ci_low["context_effect_change"] > 0
     assert full.ci_low["conflict_followed_share"] > none.value["conflict_followed_share"]
 
