@@ -27,11 +27,11 @@ without limits (no variation, no change shown); coverage is among the others. *W
 MISSED = {"marker": "D", "color": "#d55e00"}
 
 
-def write_report(output_dir: Path, outcomes: Iterable[Outcome]) -> Path:
-    """`README.md`, `cells.csv` and `coverage.svg` in `output_dir`."""
+def write_report(output_dir: Path, outcomes: Iterable[Outcome], total: int) -> Path:
+    """`README.md`, `cells.csv` and `coverage.svg` in `output_dir`; total: of cells that there are."""
     outcomes = list(outcomes)
     sides = {kind: [outcome for outcome in outcomes if outcome.kind == kind] for kind in ("interval", "test")}
-    parts = [HEAD, _overview(outcomes)]
+    parts = [HEAD, f"{len(outcomes)} of {total} cells are done.\n", _overview(outcomes)]
     if outcomes:
         draw(output_dir / "coverage.svg", sides)
         parts.append("![Coverage of every interval and size of every test](coverage.svg)\n")

@@ -26,7 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted = [cell for cell in all_cells() if any(part in cell.method for part in given.only)]
     if not given.page_only:
         simulate(wanted, given.output_dir / "cells.jsonl", given.replicates, fresh=given.fresh)
-    print(write_report(given.output_dir, kept(given.output_dir / "cells.jsonl").values()))
+    done = kept(given.output_dir / "cells.jsonl").values()
+    print(write_report(given.output_dir, done, len(all_cells())))
     return 0
 
 

@@ -84,8 +84,9 @@ def test_finished_cells_are_not_run_again(tmp_path: Path) -> None:
     assert len(file.read_text("utf-8").splitlines()) == 1
     simulate([cell], file, 80, fresh=False)
     assert kept(file)[cell.key].replicates == 80
-    page = write_report(tmp_path, kept(file).values()).read_text("utf-8")
+    page = write_report(tmp_path, kept(file).values(), 2).read_text("utf-8")
     assert "| over_seeds |" in page
+    assert "1 of 2 cells are done" in page
     assert (tmp_path / "coverage.svg").is_file()
 
 
