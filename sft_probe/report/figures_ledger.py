@@ -44,15 +44,16 @@ def _flows(found: Findings, words: Words) -> Iterator[Chart | Missing]:
         return
     shown = [arm for arm in found.arms if arm.name in by_arm]
     documents = max(ledger.documents for ledger in by_arm.values())
+    asked = any(ledger.shares.keys() & set(VERDICTS) for ledger in by_arm.values())
     yield Chart(
         name="ledger",
         title=_flows_title(found, by_arm, words),
         subtitle=words(
             "chart.ledger.subtitle", n=f"{documents:,}", seeds=seeds_phrase(found.material, words)
         ),
-        note=words("chart.ledger.note"),
+        note=words("chart.ledger.note" if asked else "chart.ledger.unasked"),
         panels=tuple(_flow_panel(arm, by_arm[arm.name], words) for arm in shown[:PANELS]),
-        table=_flows_table(shown, by_arm, words),
+        table=_flows_table(shown, by_arm, words, VERDICTS if asked else ()),
     )
 
 
@@ -89,9 +90,8 @@ def _flow_panel(arm: Arm, ledger: Ledger, words: Words) -> Panel:
             _second_chances(axes, middle[LOST], again, ledger, words)
         axes.set_xlim(-0.1, 2.75)
         axes.set_ylim(1.0, 0.0)
-        axes.set_xticks(
-            [0, 1, 2], [words(f"chart.ledger.at.{place}") for place in ("base", "tuned", "again")]
-        )
+        places = ("base", "tuned", "again") if any(again.values()) else ("base", "tuned")
+        axes.set_xticks(range(len(places)), [words(f"chart.ledger.at.{place}") for place in places])
         axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g}")
         axes.spines["bottom"].set_visible(False)
         axes.tick_params(length=0)
@@ -154,31 +154,31 @@ def _second_chances(
         at, below, chance = at + height, below + share, chance + by_chance
 
 
-def _flows_table(arms: list[Arm], by_arm: Mapping[str, Ledger], words: Words) -> Table:
-    keys = (KEPT, GAINED, LOST, NEVER, *VERDICTS)
+def _flows_table(
+    arms: list[Arm], by_arm: Mapping[str, Ledger], words: Words, verdicts: tuple[str, ...]
+) -> Table:
+    """verdicts: those that lost documents were given; none if they were not asked again."""
+    revived = Column(key="revived_beyond_chance", title=words("col.revived"), interval=True)
     columns = (
         Column(key="arm", title=words("col.arm"), numeric=False),
-        *(Column(key=name, title=words(f"chart.ledger.{name}")) for name in keys),
-        *(Column(key=f"{name}_chance", title=words(f"chart.ledger.chance.{name}")) for name in VERDICTS),
-        Column(key="revived_beyond_chance", title=words("col.revived"), interval=True),
+        *(Column(key=name, title=words(f"chart.ledger.{name}")) for name in (*FILLS, *verdicts)),
+        *(Column(key=f"{name}_chance", title=words(f"chart.ledger.chance.{name}")) for name in verdicts),
+        *((revived,) if verdicts else ()),
         Column(key="seed_flips", title=words("col.seed_flips"), interval=True),
         Column(key="excess_churn", title=words("col.excess_churn"), interval=True),
         Column(key="n", title=words("col.items")),
     )
-    to, one = words.interval_word(), words("why.one_seed")
+    to, one, none = words.interval_word(), words("why.one_seed"), words("why.not_asked")
 
     def row(arm: Arm) -> tuple[cells.Cell, ...]:
         ledger = by_arm[arm.name]
         shares = {**ledger.shares, LOST: ledger.lost}
         return (
             cells.text(arm.label),
-            *(cells.amount(shares.get(name, 0.0), "share") for name in keys[:4]),
-            *(cells.amount(_of_lost(ledger, name), "share", why=words("why.not_asked")) for name in VERDICTS),
-            *(
-                cells.amount(ledger.chance.get(name, nan), "share", why=words("why.not_asked"))
-                for name in VERDICTS
-            ),
-            cells.amount(ledger.revived, "points", to=to, why=words("why.not_asked")),
+            *(cells.amount(shares.get(name, 0.0), "share") for name in FILLS),
+            *(cells.amount(_of_lost(ledger, name), "share", why=none) for name in verdicts),
+            *(cells.amount(ledger.chance.get(name, nan), "share", why=none) for name in verdicts),
+            *((cells.amount(ledger.revived, "points", to=to, why=none),) if verdicts else ()),
             cells.amount(ledger.seed_flips, "share", to=to, why=one),
             cells.amount(ledger.excess, "points", to=to, why=one),
             cells.count(ledger.documents),

@@ -45,7 +45,7 @@ def relearning_charts(found: Findings, words: Words) -> list[Chart | Missing]:
     return [
         Chart(
             name=PROBE,
-            title=_title(found, shown, words),
+            title=_title(found, shown, rows, words),
             subtitle=words("chart.relearning.subtitle", seeds=seeds_phrase(found.material, words)),
             note=words("chart.relearning.note"),
             panels=tuple(_panel(arm, rows[rows["arm"] == arm.name], words) for arm in shown[:PANELS]),
@@ -54,15 +54,32 @@ def relearning_charts(found: Findings, words: Words) -> list[Chart | Missing]:
     ]
 
 
-def _title(found: Findings, arms: list[Arm], words: Words) -> str:
+def _title(found: Findings, arms: list[Arm], rows: pd.DataFrame, words: Words) -> str:
     """The arm whose unpractised lost documents came back most beyond never-known ones, if that is shown."""
     shown = [
         (arm, value) for arm in arms if (value := _single(found, arm, "relearned_beyond_chance")).low > 0
     ]
     if not shown:
-        return words("chart.relearning.none")
+        return _sooner(found, arms, rows, words) or words("chart.relearning.none")
     arm, value = max(shown, key=lambda entry: entry[1].value)
     return words("chart.relearning.back", arm=arm.label, share=number(value.value, "points", 0))
+
+
+def _sooner(found: Findings, arms: list[Arm], rows: pd.DataFrame, words: Words) -> str:
+    """The first arm whose practised lost documents are ahead of news at some look, their intervals apart."""
+    for arm in arms:
+        own = rows[rows["arm"] == arm.name].pivot_table(
+            index="after", columns="stratum", values=["ci_low", "ci_high"]
+        )
+        try:
+            ahead = own["ci_low", "lost, practised"] > own["ci_high", "never known, practised"]
+        except KeyError:  # a group without documents
+            continue
+        revive, learn = (_single(found, arm, f"steps_to_{what}").value for what in ("revive", "learn"))
+        if ahead.any() and isfinite(revive) and isfinite(learn):
+            times = {"revive": number(revive, digits=1), "learn": number(learn, digits=1)}
+            return words("chart.relearning.sooner", arm=arm.label, **times)
+    return ""
 
 
 def _panel(arm: Arm, rows: pd.DataFrame, words: Words) -> Panel:

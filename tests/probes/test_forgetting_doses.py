@@ -46,8 +46,10 @@ def test_facts_that_are_contradicted_are_the_ones_that_fall(planted_study: Study
         per_device_train_batch_size=16,
         learning_rate=2e-4,
     )
-    found = rows[(rows["step"] > 0) & (rows["metric"] == "fact_odds_change")]
-    place: Any = found.set_index(["dataset", "stratum"])
+    ends = rows[rows["step"] > 0]
+    forgotten: Any = ends[ends["metric"] == "forgotten_share"].set_index(["dataset", "stratum"])
+    assert forgotten.loc["train", "W"]["ci_low"] > forgotten.loc["test", "K1"]["ci_high"]
+    place: Any = ends[ends["metric"] == "fact_odds_change"].set_index(["dataset", "stratum"])
     contradicted, untouched, taught = (
         place.loc[key] for key in (("train", "W"), ("test", "K1"), ("train", "U"))
     )
