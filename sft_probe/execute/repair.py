@@ -46,6 +46,7 @@ TASK = "test"
 BENCHMARKS = ("world",)  # where neither probe of benchmarks says which
 ALPHAS = tuple(round(0.1 * step, 1) for step in range(1, 10))
 WIDTH, MOST = 3, 8  # of the search for blocks
+NEGLIGIBLE = 0.05  # nats per document that are not worth a repair, however surely they were lost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,8 +201,9 @@ class _Choice:
     @cached_property
     def lost(self) -> tuple[str, ...]:
         """Benchmarks on which the tuned model is shown to do worse."""
-        named = dict.fromkeys(item.dataset for item in self.bench.items)
-        return tuple(name for name in named if name != TASK and self._change(name).high < 0)
+        named = dict.fromkeys(item.dataset for item in self.bench.items if item.dataset != TASK)
+        changes = {name: self._change(name) for name in named}
+        return tuple(name for name, c in changes.items() if c.value < -NEGLIGIBLE and c.high < 0)
 
     def check(self) -> None:
         """Raises: GateNotMet if there is nothing to repair or nothing to keep."""

@@ -12,14 +12,14 @@ import yaml
 from sft_probe.errors import GateNotMet, ModelError, StoreError
 from sft_probe.execute.local import run_study
 from sft_probe.execute.repair import repair_run, write_changed
-from sft_probe.models.load import load_tuned
+from sft_probe.models.load import fresh_copy, load_tuned
 from sft_probe.observe.interventions import Graft, Interpolate
 from sft_probe.observe.interventions.changes import intervene
 from sft_probe.observe.lending import lend
 from sft_probe.store.atomic import write_json
 from sft_probe.study.spec import StudySpec
 from sft_probe.study.yaml import parse_study
-from sft_probe.testing.tiny import tiny_base, tiny_lora, tiny_tuned
+from sft_probe.testing.tiny import tiny_base, tiny_benchmarks, tiny_lora, tiny_tuned
 
 Make = Callable[..., StudySpec]
 IDS = torch.arange(3, 30)[None]
@@ -44,11 +44,8 @@ def test_embeddings_that_an_adapter_untied_are_refused(tmp_path: Path) -> None:
     import peft
 
     base = tiny_base()
-    model: Any = tiny_lora(base)
     assert base.model.config.tie_word_embeddings
     config = peft.LoraConfig(target_modules="all-linear", modules_to_save=["lm_head"])
-    from sft_probe.models.load import fresh_copy
-
     plain: Any = fresh_copy(base)
     model = peft.get_peft_model(plain, config)
     model.base_model.model.lm_head.modules_to_save["default"].weight.data += 1
@@ -71,6 +68,21 @@ def test_a_run_that_cannot_be_repaired_is_refused_in_one_sentence(study: Make, t
     write_json(spec.output_dir / "environment.json", {"base": {"sha256": "another"}})
     with pytest.raises(ModelError, match="not the base that the run was trained from"):
         repair_run(run, tmp_path / "repaired")
+    assert not (tmp_path / "repaired").exists()
+
+
+def test_where_nothing_was_lost_there_is_nothing_to_repair(study: Make, tmp_path: Path) -> None:
+    spec = study(
+        seeds=[0],
+        arms={"full": {}},
+        probes=[{"forgetting": {"tasks": ["tiny_choice"]}}],
+        learning_rate=1e-7,
+        save_model=True,
+        data={**study().data.model_dump(), "include_path": [str(tiny_benchmarks(tmp_path / "tasks"))]},
+    )
+    run_study(spec)
+    with pytest.raises(GateNotMet, match="nothing to repair"):
+        repair_run(spec.output_dir / "runs" / "full-seed0", tmp_path / "repaired", items=8, documents=8)
     assert not (tmp_path / "repaired").exists()
 
 
@@ -104,7 +116,7 @@ def planted(folder: Path, **changes: Any) -> Path:
 def test_a_repair_brings_back_more_than_it_costs(tmp_path: Path) -> None:
     """A learning rate that harms: on items the choice did not see, more is restored than given up."""
     run = planted(tmp_path / "study", learning_rate=2e-3)
-    found = repair_run(run, tmp_path / "repaired", items=40, documents=16)
+    found = repair_run(run, tmp_path / "repaired", items=32, documents=12)
     assert found.lost
     base, tuned, best = (found.models[name] for name in ("base", "tuned", found.written))
     assert (base.restored.value, base.kept.value) == pytest.approx((1, 0), abs=1e-3)
@@ -117,11 +129,3 @@ def test_a_repair_brings_back_more_than_it_costs(tmp_path: Path) -> None:
     other = replace(found, written="wise" if found.written == "blocks" else "blocks")
     assert other.change(other.written) != found.change(found.written)
     assert (tmp_path / "repaired" / "model.safetensors").is_file()
-
-
-@pytest.mark.slow
-def test_where_nothing_was_lost_there_is_nothing_to_repair(tmp_path: Path) -> None:
-    run = planted(tmp_path / "study", learning_rate=1e-6, max_steps=2)
-    with pytest.raises(GateNotMet, match="nothing to repair"):
-        repair_run(run, tmp_path / "repaired", items=16, documents=8)
-    assert not (tmp_path / "repaired").exists()
