@@ -119,18 +119,20 @@ def repair_run(
     choice.check()
     progress.start(len(blocks(loaded.model, loaded.base.model)) + WIDTH * (MOST - 1) + len(ALPHAS))
     try:
-        reset, worth = _blocks(choice, loaded, lambda: progress.advance(1))
-        alpha, worth_of_alpha = _alpha(choice, lambda: progress.advance(1))
+        reset = _blocks(choice, loaded, lambda: progress.advance(1))
+        alpha = _alpha(choice, lambda: progress.advance(1))
     finally:
         progress.close()
     found = Repair(
         run=run.name,
         blocks=reset,
         alpha=alpha,
-        written=way or ("blocks" if worth > worth_of_alpha else "wise"),
+        written=way or "blocks",
         lost=choice.lost,
         models={},
     )
+    if way is None:
+        found = replace(found, written=max(WAYS, key=lambda way: choice.answers(found.change(way))))
     found = replace(found, models=dict(_judged(found, choice, judging)))
     write_changed(loaded.model, loaded.base, found.change(found.written), output_dir)
     return found
@@ -222,6 +224,15 @@ class _Choice:
         kept = share_by_item(self.base[task], self.tuned[task], values[task]).mean()
         return float(min(1.0, restored) + min(1.0, kept))
 
+    def answers(self, change: ModelIntervention) -> float:
+        """Share of the loss that is restored plus share of exact answers.
+
+        Likelihood misleads between the two ways: near the base it can be kept without one answer being given.
+        """
+        values, lost = self.bench.values(change), self.of(*self.lost)
+        restored = share_by_item(self.tuned[lost], self.base[lost], values[lost]).mean()
+        return float(min(1.0, restored) + _exact(self.bench, change).mean())
+
     def of(self, *names: str) -> Bools:
         """Items of some data sets."""
         return of_sets(self.bench, names)
@@ -240,8 +251,8 @@ def _clusters(bench: Bench) -> Any:
     return cluster_codes([item.cluster for item in bench.items])
 
 
-def _blocks(choice: _Choice, loaded: _Loaded, done: Callable[[], None]) -> tuple[tuple[Block, ...], float]:
-    """The blocks to reset and what that is worth; none where it is worth less than the tuned model."""
+def _blocks(choice: _Choice, loaded: _Loaded, done: Callable[[], None]) -> tuple[Block, ...]:
+    """The blocks to reset; none where that is worth less than the tuned model."""
 
     def worth(reset: tuple[Block, ...]) -> float:
         done()
@@ -251,16 +262,15 @@ def _blocks(choice: _Choice, loaded: _Loaded, done: Callable[[], None]) -> tuple
     alone = {block: worth((block,)) for block in changed}
     promise = {block: value - 1 for block, value in alone.items()}
     path = greedy(worth, alone, promise, enough=2.0, width=WIDTH, most=MOST).best()
-    return (path.blocks, path.scores[-1]) if path.scores and path.scores[-1] > 1 else ((), 1.0)
+    return path.blocks if path.scores and path.scores[-1] > 1 else ()
 
 
-def _alpha(choice: _Choice, done: Callable[[], None]) -> tuple[float, float]:
+def _alpha(choice: _Choice, done: Callable[[], None]) -> float:
     found = {}
     for alpha in ALPHAS:
         found[alpha] = choice.worth(Interpolate(alpha))
         done()
-    best = max(found, key=lambda alpha: found[alpha])
-    return best, found[best]
+    return max(found, key=lambda alpha: found[alpha])
 
 
 def _judged(found: Repair, choice: _Choice, bench: Bench) -> Iterator[tuple[str, Judged]]:
