@@ -143,7 +143,8 @@ class AttentionSeen:
 class UnembeddingSeen:
     """`Unembedding`: read takes (n, hidden) states behind the last block to (n, vocab) logits; None where the
     model's logits cannot be made apart, and then `why` says so. fit: from (n, hidden) states of a layer and
-    those behind the last block, and a number of steps, the affine map of a tuned lens. text_of: a token as text.
+    those behind the last block, and a number of steps, the affine map of a tuned lens. text_of: a token as
+    text.
     """
 
     read: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None
