@@ -35,7 +35,7 @@ MARKERS = ("o", "s", "D", "^", "v", "P", "X", "h")
 INK, QUIET, FAINT, BAND = "#1f2328", "#59636e", "#d1d5da", "#e8ebee"
 SIZE, PIXELS = (3.6, 2.5), 112  # inches of one panel, and how wide an inch is on the page
 
-LETTERS = 11  # of a title per inch of a panel
+LETTERS = 10  # of a title per inch of a panel
 _CJK = frozenset(
     (
         "Noto Sans CJK SC",

@@ -158,11 +158,20 @@ def over_places(
             axes.plot(by_place.index, by_place, color=QUIET, linewidth=1.2, linestyle=":", zorder=0.5)
         for arm in arms:
             _line(axes, arm, means[means["arm"] == arm.name].sort_values(place), place)
+        _keep_values_apart(axes, means["value"])
         axes.set_xlabel(label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         _tidy_axis(axes, kind_of(metric), vertical=True)
 
     return Panel(title=title, draw=draw, alt=_peaks(title, arms, means, place, label))
+
+
+def _keep_values_apart(axes: Axes, values: pd.Series) -> None:
+    """Cut intervals that reach beyond the values by more than these span; the table has them whole."""
+    span = values.max() - values.min()
+    if span > 0:
+        low, high = axes.get_ylim()
+        axes.set_ylim(max(low, values.min() - span), min(high, values.max() + span))
 
 
 def _null_over(axes: Axes, means: pd.DataFrame, place: str) -> None:
