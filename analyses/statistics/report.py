@@ -24,9 +24,6 @@ without limits (no variation, no change shown); coverage is among the others. *W
 """
 
 
-MISSED = {"marker": "D", "color": "#d55e00"}
-
-
 def write_report(output_dir: Path, outcomes: Iterable[Outcome], total: int) -> Path:
     """`README.md`, `cells.csv` and `coverage.svg` in `output_dir`; total: of cells that there are."""
     outcomes = list(outcomes)

@@ -17,12 +17,10 @@ from sft_probe.measures.geometry import Floats, Ints, LeftOut
 
 
 class Canonical(NamedTuple):
-    """Means of the canonical correlations of x with y, in [0, 1]. n_x, n_y: directions that were kept."""
+    """Means of the canonical correlations of x with y, in [0, 1]."""
 
     svcca: LeftOut
     pwcca: LeftOut
-    n_x: int
-    n_y: int
 
 
 def procrustes_angle(x: Floats, y: Floats) -> float:
@@ -52,12 +50,12 @@ def canonical(x: Floats, y: Floats, groups: Ints, variance: float = 0.99) -> Can
     (u, x_parts), (v, _) = (_principal(side, variance) for side in (x, y))
     if not (u.size and v.size):
         undefined = LeftOut(float("nan"), np.full(groups.max() + 1, np.nan))
-        return Canonical(undefined, undefined, u.shape[1], v.shape[1])
+        return Canonical(undefined, undefined)
     without = (groups != group for group in range(groups.max() + 1))
     subsets = [np.ones(len(x), dtype=bool), *(kept for kept in without if kept.any())]
     means = np.array([_means_of_correlations(u[kept], v[kept], x_parts) for kept in subsets])
     svcca, pwcca = (LeftOut(float(column[0]), column[1:]) for column in means.T)
-    return Canonical(svcca, pwcca, u.shape[1], v.shape[1])
+    return Canonical(svcca, pwcca)
 
 
 def rsa(x: Floats, y: Floats) -> float:

@@ -15,6 +15,7 @@ from sft_probe.probes import options
 from sft_probe.probes.base import About
 from sft_probe.probes.rows import Metric
 from sft_probe.probes.scorers.documents import (
+    NO_MARGINS,
     NO_PAIRS,
     Pair,
     by_task,
@@ -29,7 +30,6 @@ from sft_probe.stats.contrasts import change_interval, mcnemar, paired_interval
 from sft_probe.stats.flips import count_flips
 from sft_probe.stats.intervals import Interval
 
-NO_MARGINS = "no item has a margin before and after"
 ACCURACY = Metric(name="accuracy", unit="1", better="higher", share=True, absent=NO_PAIRS)
 CHANGE = Metric(name="accuracy_change", unit="1", better="higher", null=0.0, absent=NO_PAIRS)
 GAINED = Metric(name="gained", unit="1", better="higher", share=True, null=0.0, absent=NO_PAIRS)

@@ -13,6 +13,7 @@ from sft_probe.probes import options
 from sft_probe.probes.base import About
 from sft_probe.probes.rows import Metric
 from sft_probe.probes.scorers.documents import (
+    NO_MARGINS,
     NO_PAIRS,
     Pair,
     by_task,
@@ -25,7 +26,6 @@ from sft_probe.probes.scorers.documents import (
 from sft_probe.schema import NAN, Item, Measurement, Measurements
 from sft_probe.stats.contrasts import change_interval, paired_interval
 
-NO_MARGINS = "no item has a margin before and after"
 RETAINED = Metric(name="retained_accuracy", unit="1", better="higher", share=True, absent=NO_PAIRS)
 CHANGE = Metric(name="retained_accuracy_change", unit="1", better="higher", null=0.0, absent=NO_PAIRS)
 MARGIN = Metric(name="retained_margin_change", unit="nats", better="higher", null=0.0, absent=NO_MARGINS)

@@ -18,11 +18,11 @@ from sft_probe.report.charts import (
     Panel,
     colour,
     in_percent,
-    marker,
     null_line,
 )
-from sft_probe.report.frontier import MIXTURES, STEPS, Frontier, Matched, Path, frontier
+from sft_probe.report.frontier import MIXTURES, STEPS, Frontier, Path, frontier
 from sft_probe.report.numbers import Value, number, with_interval
+from sft_probe.report.panels import cross
 from sft_probe.report.predictors import Comparison, compare
 from sft_probe.report.reasons import absent, seeds_phrase
 from sft_probe.report.summaries import records
@@ -99,7 +99,7 @@ def _path_panel(found: Findings, made: Frontier, kind: str, words: Words) -> Pan
         for path in paths:
             _draw_path(axes, arms[path.arm], path)
         for m in matched:
-            _draw_matched(axes, arms[m.path.arm], m)
+            cross(axes, arms[m.path.arm], m.learned, m.kept)
         in_percent(axes, vertical=True)
         in_percent(axes, vertical=False)
         axes.set_xlabel(words("axis.learned_above_base"))
@@ -113,24 +113,6 @@ def _path_panel(found: Findings, made: Frontier, kind: str, words: Words) -> Pan
 def _draw_path(axes: Axes, arm: Arm, path: Path) -> None:
     x, y = (curve.values - curve.values[0] for curve in (path.learned, path.kept))
     axes.plot(x, y, color=colour(arm), marker=".", markersize=4, linewidth=1.2, alpha=0.7)
-
-
-def _draw_matched(axes: Axes, arm: Arm, m: Matched) -> None:
-    errors = [
-        [[max(0.0, v.value - v.low)], [max(0.0, v.high - v.value)]] if isfinite(v.low) else None
-        for v in (m.learned, m.kept)
-    ]
-    axes.errorbar(
-        m.learned.value,
-        m.kept.value,
-        xerr=errors[0],
-        yerr=errors[1],
-        fmt=marker(arm),
-        color=colour(arm),
-        markersize=7,
-        elinewidth=1.2,
-        zorder=3,
-    )
 
 
 def _matched_table(found: Findings, made: Frontier, words: Words) -> Table:

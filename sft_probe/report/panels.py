@@ -304,17 +304,7 @@ def scatter(
         for arm in arms:
             across, up = x[arm.name], y[arm.name]
             axes.plot(across.per_seed, up.per_seed, ".", color=colour(arm), markersize=4, alpha=0.7)
-            error = [_arms_of(change) for change in (across, up)]
-            axes.errorbar(
-                across.estimate.value,
-                up.estimate.value,
-                xerr=error[0],
-                yerr=error[1],
-                fmt=marker(arm),
-                color=colour(arm),
-                markersize=7,
-                elinewidth=1.3,
-            )
+            cross(axes, arm, across.estimate, up.estimate)
         axes.set_xlabel(labels[0])
         axes.set_ylabel(labels[1])
         in_percent(axes, vertical=True)
@@ -327,8 +317,23 @@ def scatter(
     return Panel(title=title, draw=draw, alt=f"{labels[0]}; {labels[1]}: {said}.", size=(5.6, 3.8))
 
 
-def _arms_of(change: Change) -> list[list[float]] | None:
-    value = change.estimate
+def cross(axes: Axes, arm: Arm, across: Value, up: Value) -> None:
+    """One arm as a point with intervals both ways."""
+    axes.errorbar(
+        across.value,
+        up.value,
+        xerr=_reach(across),
+        yerr=_reach(up),
+        fmt=marker(arm),
+        color=colour(arm),
+        markersize=7,
+        elinewidth=1.3,
+        zorder=3,
+    )
+
+
+def _reach(value: Value) -> list[list[float]] | None:
+    """How far the interval reaches below and above the value."""
     if not isfinite(value.low):
         return None
     return [[max(0.0, value.value - value.low)], [max(0.0, value.high - value.value)]]
@@ -365,7 +370,11 @@ def rate_line(title: str, families: Sequence[Sequence[Arm]], kept: Mapping[str, 
             for arm, at in zip(family, rates, strict=True):
                 change = kept[arm.name]
                 axes.errorbar(
-                    at, change.estimate.value, yerr=_arms_of(change), fmt=marker(arm), color=colour(arm)
+                    at,
+                    change.estimate.value,
+                    yerr=_reach(change.estimate),
+                    fmt=marker(arm),
+                    color=colour(arm),
                 )
         axes.set_xscale("log")
         axes.set_xticks(sorted({arm.learning_rate or nan for family in families for arm in family}))

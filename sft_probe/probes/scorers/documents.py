@@ -14,6 +14,7 @@ from sft_probe.stats.intervals import cluster_codes
 ALL = "all"
 PREFERRED = ("acc", "exact_match", "acc_norm")  # of lm-eval's per-document metrics, the one that is judged
 NO_PAIRS = "no right-or-wrong item was seen both before and after"
+NO_MARGINS = "no item has a margin before and after"
 
 Key = tuple[str, str]  # task and document
 
