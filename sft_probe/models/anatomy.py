@@ -153,6 +153,22 @@ def without_adapter(model: nn.Module) -> Any:
     return inner.get_base_model() if hasattr(inner, "get_base_model") else inner
 
 
+def learns_prompt(model: nn.Module) -> bool:
+    """Whether an adapter puts something of its own before every text: tokens, or keys and values."""
+    return any(config.is_prompt_learning for config in getattr(model, "peft_config", {}).values())
+
+
+def tokens_in_front(model: nn.Module) -> int:
+    """How many positions an adapter adds before those of the input, in states and logits.
+
+    A prefix of keys and values adds none there.
+    """
+    config: Any = getattr(model, "active_peft_config", None)
+    if config is None or not config.is_prompt_learning or config.peft_type == "PREFIX_TUNING":
+        return 0
+    return int(config.num_virtual_tokens)
+
+
 def residual(output: Tensor | tuple[Tensor, ...]) -> Tensor:
     """(batch, seq, hidden) out of a block, which returns a tensor or a tuple by architecture."""
     return output if isinstance(output, Tensor) else output[0]

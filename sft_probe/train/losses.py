@@ -109,8 +109,8 @@ class TokenLosses:
 def _losses(output: Any, labels: Tensor) -> Tensor | None:
     """Loss of every next token, 0 where there is none. TRL's trainers have it; else it is made of logits."""
     known: Tensor | None = getattr(output, "log_probs", None)
-    if known is not None:
-        return -known.detach()
+    if known is not None:  # an adapter may have put tokens in front
+        return -known.detach()[:, known.shape[1] - labels.shape[1] + 1 :]
     logits: Tensor | None = getattr(output, "logits", None)
     if logits is None:
         return None
