@@ -89,8 +89,10 @@ class TrainingSpec(Spec):
     """Train in bfloat16 mixed precision."""
     gradient_checkpointing: bool = False
     """Trade time for memory."""
-    loss_on: Literal["completion", "all"] = "completion"
-    """Tokens with loss: those of the answer, or all."""
+    loss_on: Literal["completion", "assistant", "all"] = "completion"
+    """Tokens with loss: those of the answer, those of all turns of the assistant, or all."""
+    packing: bool = False
+    """Put several examples into one row of up to `max_length` tokens; none of them sees another."""
 
 
 class ReplaySpec(Spec):

@@ -16,6 +16,7 @@ from sft_probe.models.load import LoadedModel, trainable_copy
 from sft_probe.models.sharing import own_weights
 from sft_probe.registry import load
 from sft_probe.study.spec import ArmSpec, TrainingSpec
+from sft_probe.train.packing import packed, require_apart
 from sft_probe.train.regularisers.attach import Regularising, make_regularisers
 from sft_probe.train.regularisers.averages import without_merged
 from sft_probe.train.regularisers.base import Regulariser, Rows, Setting
@@ -85,6 +86,8 @@ def run_sft(
             callbacks=[regularising, *callbacks],
         )
     regularising.attach(trainer)
+    if run.training.packing:
+        require_apart(model, rows, trainer.data_collator)
     trainer.remove_callback(PrinterCallback)  # what it would print, the host keeps in the run's log
     result = trainer.train()
     if weights_digest(base.model) != base.digest:
@@ -169,7 +172,8 @@ def training_rows(run: ArmRun, base: LoadedModel, data: DataSets) -> Table:
     rows = tokenised(run, base, data, "train")
     if replay := run.arm.regulariser.replay:
         rows = mix_replay(rows, tokenised(run, base, data, replay.dataset), replay.fraction, run.seed)
-    return Table.from_list(rows)
+    table = Table.from_list(rows)
+    return packed(table, run.max_length) if run.training.packing else table
 
 
 def trainer_arguments(run: ArmRun, scratch: Path) -> SFTConfig:
@@ -184,7 +188,7 @@ def trainer_arguments(run: ArmRun, scratch: Path) -> SFTConfig:
         logging_steps=max(1, run.training.max_steps // 50),
         save_strategy="no",
         disable_tqdm=True,
-        max_length=None,
+        max_length=run.max_length if run.training.packing else None,
         dataset_kwargs={"skip_prepare_dataset": True},
         remove_unused_columns=False,
         **run.training.model_dump(exclude={"loss_on"}),
