@@ -48,9 +48,7 @@ class Lora:
 
 @dataclass(frozen=True, kw_only=True)
 class Dora(Lora):
-    """LoRA that trains the length of every weight column apart from its direction (Liu et al. 2024,
-    arXiv 2402.09353).
-    """
+    """LoRA that trains lengths apart from directions of weights (DoRA, Liu et al. 2024, arXiv 2402.09353)."""
 
     name: ClassVar[str] = "dora"
 
@@ -62,8 +60,9 @@ class Dora(Lora):
 
 @dataclass(frozen=True, kw_only=True)
 class Qlora(Lora):
-    """LoRA beside weights in 4-bit NormalFloat (Dettmers et al. 2023, arXiv 2305.14314); needs CUDA and
-    bitsandbytes. Probes of weights compare the rounded weights with those of the base.
+    """LoRA beside weights in 4-bit NormalFloat; needs CUDA (Dettmers et al. 2023, arXiv 2305.14314).
+
+    Needs bitsandbytes too. Linear layers of the blocks are rounded when training begins.
     """
 
     name: ClassVar[str] = "qlora"
@@ -157,8 +156,9 @@ class Ia3:
 
 @dataclass(frozen=True, kw_only=True)
 class PromptTuning:
-    """Trained embeddings in front of every text (Lester et al. 2021, arXiv 2104.08691). They begin as
-    tokens of the vocabulary, drawn at random.
+    """Trained embeddings in front of every text (Lester et al. 2021, arXiv 2104.08691).
+
+    They begin as tokens of the vocabulary, drawn at random.
     """
 
     name: ClassVar[str] = "prompt_tuning"

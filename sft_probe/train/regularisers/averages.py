@@ -36,8 +36,9 @@ class Ema:
 
 @dataclass(frozen=True, kw_only=True)
 class WiseFt:
-    """The finished model is base + alpha · (tuned - base) with all weights (WiSE-FT, Wortsman et al. 2022,
-    arXiv 2109.01903). Adapters are merged first. Looks before the end see the tuned weights.
+    """The finished model is base + alpha · (tuned - base) (WiSE-FT, Wortsman et al. 2022, arXiv 2109.01903).
+
+    All weights take part; adapters are merged first. Looks before the end see the tuned weights.
     """
 
     name: ClassVar[str] = "wise_ft"

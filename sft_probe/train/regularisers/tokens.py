@@ -61,9 +61,9 @@ class LabelSmoothing:
 
 @dataclass(frozen=True, kw_only=True)
 class Constrained:
-    """Tokens are held near the base by their place in the answer, in place of the loss before it
-    (token-wise constrained fine-tuning, Qi et al. 2024, arXiv 2406.05946).
+    """Tokens are held near the base by their place in the answer (Qi et al. 2024, arXiv 2406.05946).
 
+    Token-wise constrained fine-tuning stands in the place of the loss that comes before it.
     The loss of a token is -2/β · log sigmoid(β · (log p - log p_base)): the larger β, the sooner a token that
     became likelier than under the base is left alone; β → 0 has the gradient of the plain loss. first, early,
     later: β of the first token, of those up to `until`, and of the rest.
