@@ -178,13 +178,16 @@ def context_length(model: nn.Module) -> int:
     """The number of tokens a model can read at once.
 
     A config is silent where no table of positions can run out (BLOOM, Mamba); then it is 2048, as in lm-eval.
+    A learned prompt takes its part.
     """
+    adapted: Any = model
+    taken = int(adapted.active_peft_config.num_virtual_tokens) if learns_prompt(model) else 0
     config: Any = without_adapter(model).config
     config = config.get_text_config() if hasattr(config, "get_text_config") else config
     for key in ("max_position_embeddings", "n_positions", "n_ctx", "seq_length", "max_seq_len"):
         if isinstance(length := getattr(config, key, None), int):
-            return length
-    return 2048
+            return length - taken
+    return 2048 - taken
 
 
 def _families() -> Iterator[Family]:

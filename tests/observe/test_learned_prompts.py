@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from sft_probe.data.examples import Example
+from sft_probe.models.anatomy import context_length
 from sft_probe.models.load import fresh_copy
 from sft_probe.observe.forward import can_branch
 from sft_probe.observe.generating import generate
@@ -82,3 +83,8 @@ def test_a_prefix_of_keys_and_values_is_read_as_peft_reads_it() -> None:
     np.testing.assert_allclose(own.logprob, [expected[3, 10].item(), expected[4, 11].item()], atol=1e-5)
     answer = generate(model, [question.context], max_new_tokens=3, stops=set(), budget=Budget())[0]
     assert answer[0] == int(expected[3].argmax())
+
+
+def test_a_prompt_takes_its_part_of_the_context() -> None:
+    model, base = prompted("gpt2")
+    assert context_length(model) == context_length(base) - 2

@@ -41,9 +41,9 @@ class L2Sp:
 class Ewc:
     """weight / 2 · Σ F (θ - θ0)², elastic weight consolidation (Kirkpatrick et al. 2017, arXiv 1612.00796).
 
-    F is the diagonal Fisher information of the base on `dataset`: the mean over `examples` rows of the squared
-    gradient of the row's log-likelihood, with labels "sampled" from the base or those of the "data" (the
-    empirical Fisher).
+    F is the diagonal Fisher information of the base on `dataset`: the mean over `examples` rows of the
+    squared gradient of the row's log-likelihood, with labels "sampled" from the base or those of the "data"
+    (the empirical Fisher).
     """
 
     name: ClassVar[str] = "ewc"
