@@ -21,10 +21,13 @@ def placed(store: RunStore) -> pd.DataFrame:
     last = last[(last.stratum == "") & (last.layer < 0)]
     learned = last[(last.probe == "task_alignment") & (last.metric == "exact_match")].set_index("arm").value
     kept = last[(last.probe == "forgetting") & (last.metric == "accuracy") & (last.dataset == "all")]
-    found = pd.DataFrame({"learned": learned, "kept": kept.set_index("arm").value})
+    return above_curve(pd.DataFrame({"learned": learned, "kept": kept.set_index("arm").value}))
+
+
+def above_curve(found: pd.DataFrame) -> pd.DataFrame:
+    """`learned` and `kept` by arm, with how much more is kept than the arms `rate_*` keep at the same gain."""
     curve = found[found.index.str.startswith("rate_")].sort_values("learned")
-    found["above"] = found.kept - np.interp(found.learned, curve.learned, curve.kept)
-    return found
+    return found.assign(above=found.kept - np.interp(found.learned, curve.learned, curve.kept))
 
 
 def outcome(found: pd.DataFrame) -> str:
