@@ -25,7 +25,7 @@ def placed(store: RunStore) -> pd.DataFrame:
 
 
 def above_curve(found: pd.DataFrame) -> pd.DataFrame:
-    """`learned` and `kept` by arm, with how much more is kept than the arms `rate_*` keep at the same gain."""
+    """`learned` and `kept` by arm, and how much more is kept than by `rate_*` at the same gain."""
     curve = found[found.index.str.startswith("rate_")].sort_values("learned")
     return found.assign(above=found.kept - np.interp(found.learned, curve.learned, curve.kept))
 
