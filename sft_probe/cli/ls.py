@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import MISSING, Field, fields, is_dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sft_probe.cli.options import StudyFolder
+
+if TYPE_CHECKING:
+    from sft_probe.models.load import LoadedModel
 
 app = typer.Typer(help="List runs, probes, methods and formats.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -44,9 +47,23 @@ def probes() -> None:
 
 @app.command()
 def methods() -> None:
-    """Registered ways to fine-tune, with their options."""
-    found = [(name, ", ".join(_options(part)), _about(part)) for name, part in _components("methods")]
-    _print(("method", "options", "what it does"), found)
+    """Registered ways to fine-tune, with the share of the planted base's weights that each trains."""
+    from sft_probe.models.load import load_base
+    from sft_probe.study.spec import ModelSpec
+
+    base = load_base(ModelSpec(device="cpu"))
+    found = [
+        (name, _trainable(part, base), ", ".join(_options(part)), _about(part))
+        for name, part in _components("methods")
+    ]
+    _print(("method", "trainable", "options", "what it does"), found)
+
+
+@app.command()
+def regularisers() -> None:
+    """Registered regularisers, with their options."""
+    found = [(name, ", ".join(_options(part)), _about(part)) for name, part in _components("regularisers")]
+    _print(("regulariser", "options", "what it does"), found)
 
 
 @app.command()
@@ -91,6 +108,19 @@ def _components(kind: Any) -> list[tuple[str, Any]]:
     from sft_probe.registry import available, load
 
     return [(name, load(kind, name)) for name in available(kind)]
+
+
+def _trainable(method: Any, base: LoadedModel) -> str:
+    """What a method with its default options trains of a base, in per cent, or why it cannot."""
+    from sft_probe.errors import ModelError
+    from sft_probe.models.load import trainable_copy
+
+    try:
+        model = method().adapt(trainable_copy(base))
+    except ModelError:
+        return "not here"
+    trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    return f"{trained / base.model.num_parameters():.3%}"
 
 
 def _needs(probe: Any) -> str:

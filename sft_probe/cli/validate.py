@@ -75,11 +75,14 @@ def check(spec: StudySpec) -> Checked:
     from sft_probe.execute.prepare import fitting, load_data, make_probes, strata_of
     from sft_probe.models.load import load_tokenizer, model_path
     from sft_probe.probes.selection import select
+    from sft_probe.study.arms import trains_all_turns
     from sft_probe.train.edits.pipeline import make_edits
+    from sft_probe.train.regularisers.attach import make_regularisers
     from sft_probe.train.sft import make_method
 
     for arm in spec.arms.values():
         make_method(arm)
+        make_regularisers(arm.regulariser.parts)
         make_edits(arm.edits)
     data = load_data(spec.data, spec.output_dir, seed=spec.data_seed)
     path, trusted = model_path(spec.base.model_name_or_path), spec.base.trust_remote_code
@@ -93,7 +96,9 @@ def check(spec: StudySpec) -> Checked:
         for probe in probes
         if probe.name in chosen.not_applicable
     }
-    findings = audit(data["train"], data["test"], tokenizer, spec.data.max_length)
+    findings = audit(
+        data["train"], data["test"], tokenizer, spec.data.max_length, all_turns=trains_all_turns(spec)
+    )
     return Checked(data, tokenizer, chosen, tuple(findings), left_out)
 
 
@@ -211,7 +216,8 @@ def plan(spec: StudySpec, data: DataSets, tokenizer: PreTrainedTokenizerBase) ->
         total = len(rows) + (replayed_rows(len(rows), replay.fraction) if replay else 0)
         batch = training.per_device_train_batch_size * training.gradient_accumulation_steps
         looks = len(probe_steps(spec.schedule, training.max_steps))
-        epochs = training.max_steps * batch / total
+        filled = total * tokens / spec.data.max_length if training.packing else total
+        epochs = training.max_steps * batch / filled
         rate, steps = training.learning_rate, training.max_steps
         table.append((name, arm.method, total, tokens, rate, steps, epochs, looks, len(spec.seeds)))
     return table

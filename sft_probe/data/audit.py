@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from sft_probe.data.chat import Rendered, fallback_template, render
+from sft_probe.data.chat import Rendered, earlier_turns, fallback_template, render
 from sft_probe.data.examples import Dataset, Example
 
 if TYPE_CHECKING:
@@ -83,6 +83,12 @@ RULES = {
         "hold turn markers such as '### Instruction:' in their text, which the chat template adds again.",
         "Give the bare question and answer.",
     ),
+    "turn_rewritten": Rule(
+        "warning",
+        "have earlier turns of the assistant that the chat template writes otherwise once more turns follow, "
+        "so these bear no loss.",
+        "Train on the answer only (loss_on: completion), or give a template that leaves turns as they are.",
+    ),
     "missing_eos": Rule(
         "warning",
         "are not closed by the chat template, so an end-of-text token was added.",
@@ -132,11 +138,17 @@ Hits = Iterator[tuple[str, Dataset, list[Example]]]
 
 
 def audit(
-    train: Dataset, test: Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int
+    train: Dataset,
+    test: Dataset,
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    *,
+    all_turns: bool = False,
 ) -> tuple[Finding, ...]:
     """Findings about training and test rows, errors first; none for a check that finds nothing.
 
-    max_length: tokens after which a training row is cut.
+    max_length: tokens after which a training row is cut. all_turns: earlier turns of the assistant shall
+    bear loss too.
     Raises: DataError if the chat template refuses a row.
     """
     rendered = [render(example, tokenizer) for example in train]
@@ -150,6 +162,7 @@ def audit(
         _lengths(train, rendered, max_length),
         _templates(train, rendered, tokenizer),
         _tokens(train, rendered, tokenizer),
+        _turns(train, rendered, tokenizer) if all_turns else iter(()),
         _repeats(train),
         _overlap(train, test),
     )
@@ -196,6 +209,14 @@ def _tokens(train: Dataset, rendered: Sequence[Rendered], tokenizer: PreTrainedT
     if unknown not in (None, tokenizer.eos_token_id, tokenizer.bos_token_id):
         pairs = zip(train, rendered, strict=True)
         yield "unknown_tokens", train, [e for e, r in pairs if unknown in r.target_ids]
+
+
+def _turns(train: Dataset, rendered: Sequence[Rendered], tokenizer: PreTrainedTokenizerBase) -> Hits:
+    def lost(example: Example, own: Rendered) -> bool:
+        turns = sum(message.role == "assistant" for message in example.messages[1:])
+        return turns > len(earlier_turns(example, own, tokenizer))
+
+    yield "turn_rewritten", train, [e for e, r in zip(train, rendered, strict=True) if lost(e, r)]
 
 
 def _repeats(train: Dataset) -> Hits:

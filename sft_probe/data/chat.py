@@ -115,19 +115,45 @@ def to_trl_row(
     *,
     max_length: int | None = None,
     chat_template: str | None = None,
-    loss_on: Literal["completion", "all"] = "completion",
+    loss_on: Literal["completion", "assistant", "all"] = "completion",
 ) -> dict[str, list[int]]:
     """`input_ids` and `labels` (-100 where there is no loss), cut at the end to `max_length` tokens.
 
     TRL's SFTTrainer takes both columns as they are, also with `dataset_kwargs={"skip_prepare_dataset":
     True}`; without `labels` it would put the loss on every token (trl 1.16, `_prepare_dataset`).
-    Plain text has loss on every token but the first, which nothing predicts.
+    Plain text has loss on every token but the first, which nothing predicts. "assistant" puts it on the
+    assistant's earlier turns too, as far as `earlier_turns` finds them.
     """
     rendered = render(example, tokenizer, chat_template)
     input_ids = rendered.prompt_ids + rendered.target_ids
     free = 0 if loss_on == "all" else len(rendered.prompt_ids)
     labels = [IGNORED] * free + input_ids[free:]
+    for turn in earlier_turns(example, rendered, tokenizer, chat_template) if loss_on == "assistant" else ():
+        labels[turn] = input_ids[turn]
     return {"input_ids": input_ids[:max_length], "labels": labels[:max_length]}
+
+
+def earlier_turns(
+    example: Example,
+    rendered: Rendered,
+    tokenizer: PreTrainedTokenizerBase,
+    chat_template: str | None = None,
+) -> list[slice]:
+    """Which tokens of the prompt are turns of the assistant, each with the token that ends it.
+
+    A turn is what the template adds when it is appended to the turns before it, as with the answer itself;
+    one that the template writes otherwise once more turns follow is left out.
+    """
+    found = []
+    for number, message in enumerate(example.messages):
+        if message.role != "assistant" or number == 0:
+            continue
+        so_far = replace(example, messages=example.messages[:number], target=message.content)
+        turn = render(so_far, tokenizer, chat_template)
+        ids = turn.prompt_ids + (turn.target_ids[:-1] if turn.note == "missing_eos" else turn.target_ids)
+        if rendered.prompt_ids[: len(ids)] == ids:
+            found.append(slice(len(turn.prompt_ids), len(ids)))
+    return found
 
 
 def ensure_chat_template(tokenizer: PreTrainedTokenizerBase, override: str | None = None) -> bool:

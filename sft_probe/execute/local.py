@@ -21,6 +21,7 @@ from sft_probe.study.schedule import probe_steps
 from sft_probe.study.yaml import dump_study
 from sft_probe.train.edits.pipeline import make_edits
 from sft_probe.train.host import ProbeHost
+from sft_probe.train.regularisers.attach import make_regularisers
 from sft_probe.train.relearning import Patient, relearn
 from sft_probe.train.sft import ArmRun, make_method, run_sft
 from sft_probe.train.stopping import StopAtForm
@@ -42,6 +43,7 @@ def run_study(spec: StudySpec, *, progress: Progress | None = None, force: bool 
     progress = progress or Silent()
     for arm in spec.arms.values():
         make_method(arm)
+        make_regularisers(arm.regulariser.parts)
         make_edits(arm.edits)
     write_study(spec.output_dir, dump_study(spec))
     prepared = prepare(spec)

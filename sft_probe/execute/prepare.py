@@ -29,6 +29,7 @@ from sft_probe.probes.battery import Battery, make_probe
 from sft_probe.probes.selection import select
 from sft_probe.schema import RELEARNING
 from sft_probe.store.documents import write_audit, write_environment, write_probes
+from sft_probe.study.arms import trains_all_turns
 from sft_probe.study.decompose import PROBE
 from sft_probe.train.edits.base import Edit
 from sft_probe.train.edits.pipeline import LoggedChange, edit_training
@@ -103,7 +104,9 @@ def prepare(spec: StudySpec) -> Prepared:
     data = strata_of(data, spec)
     optional = frozenset(probe.name for probe in spec.probes if probe.optional)
     chosen = select(probes, data, optional=optional)
-    findings = audit(data["train"], data["test"], base.tokenizer, spec.data.max_length)
+    findings = audit(
+        data["train"], data["test"], base.tokenizer, spec.data.max_length, all_turns=trains_all_turns(spec)
+    )
     write_audit(spec.output_dir, findings)
     stop_on_errors(findings, spec.data.allow)
     environment = describe_environment(spec.base, base, data)

@@ -153,6 +153,22 @@ def without_adapter(model: nn.Module) -> Any:
     return inner.get_base_model() if hasattr(inner, "get_base_model") else inner
 
 
+def learns_prompt(model: nn.Module) -> bool:
+    """Whether an adapter puts something of its own before every text: tokens, or keys and values."""
+    return any(config.is_prompt_learning for config in getattr(model, "peft_config", {}).values())
+
+
+def tokens_in_front(model: nn.Module) -> int:
+    """How many positions an adapter adds before those of the input, in states and logits.
+
+    A prefix of keys and values adds none there.
+    """
+    config: Any = getattr(model, "active_peft_config", None)
+    if config is None or not config.is_prompt_learning or config.peft_type == "PREFIX_TUNING":
+        return 0
+    return int(config.num_virtual_tokens)
+
+
 def residual(output: Tensor | tuple[Tensor, ...]) -> Tensor:
     """(batch, seq, hidden) out of a block, which returns a tensor or a tuple by architecture."""
     return output if isinstance(output, Tensor) else output[0]
@@ -162,13 +178,16 @@ def context_length(model: nn.Module) -> int:
     """The number of tokens a model can read at once.
 
     A config is silent where no table of positions can run out (BLOOM, Mamba); then it is 2048, as in lm-eval.
+    A learned prompt takes its part.
     """
+    adapted: Any = model
+    taken = int(adapted.active_peft_config.num_virtual_tokens) if learns_prompt(model) else 0
     config: Any = without_adapter(model).config
     config = config.get_text_config() if hasattr(config, "get_text_config") else config
     for key in ("max_position_embeddings", "n_positions", "n_ctx", "seq_length", "max_seq_len"):
         if isinstance(length := getattr(config, key, None), int):
-            return length
-    return 2048
+            return length - taken
+    return 2048 - taken
 
 
 def _families() -> Iterator[Family]:

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from sft_probe.models.anatomy import without_adapter
+from sft_probe.models.anatomy import learns_prompt, without_adapter
 
 SOFT_CAP_SHOWS = 30.0  # standard deviation of logits at which the soft cap of Gemma 2 (30) bends them
 
@@ -56,7 +56,7 @@ def unembedding(model: nn.Module) -> Unembedding | None:
     already. An adapter that adds tokens of its own in front (prompt learning) has no such halves.
     """
     inner = without_adapter(model)
-    if any(config.is_prompt_learning for config in getattr(model, "peft_config", {}).values()):
+    if learns_prompt(model):
         return None
     head, decoder = inner.get_output_embeddings(), inner.get_decoder()
     if head is None or decoder is None or decoder is inner:

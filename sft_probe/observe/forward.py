@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from sft_probe.errors import ModelError
-from sft_probe.models.anatomy import without_adapter
+from sft_probe.models.anatomy import learns_prompt, tokens_in_front, without_adapter
 from sft_probe.models.unembedding import unembedding
 from sft_probe.observe.passages import Batch, Budget, Passage, plan
 
@@ -94,11 +94,12 @@ def read(model: nn.Module, batch: Batch, *, keep_cache: bool = False) -> tuple[L
         output = halves.decoder(input_ids=ids, **options)
         kept, first = output.last_hidden_state, 0
     else:
-        sliced = "logits_to_keep" in arguments(model)
+        sliced, front = "logits_to_keep" in arguments(model), tokens_in_front(model)
+        wanted = slice(columns.start + front, columns.stop + front)
         if sliced:
-            options["logits_to_keep"] = torch.arange(columns.start, columns.stop, device=device)
+            options["logits_to_keep"] = torch.arange(wanted.start, wanted.stop, device=device)
         output = model(input_ids=ids, **options)
-        kept = _logits(output) if sliced else _logits(output)[:, columns.start : columns.stop]
+        kept = _logits(output) if sliced else _logits(output)[:, wanted]
     return logits_of(model, batch.pick(kept, first)), output.past_key_values if keep_cache else None
 
 
@@ -194,6 +195,8 @@ def can_branch(model: nn.Module) -> bool:
     from transformers.cache_utils import DynamicLayer
 
     config = without_adapter(model).config
+    if learns_prompt(model):  # peft puts its prompt before a cache once more
+        return False
     if not {"past_key_values", "position_ids", "attention_mask"} <= arguments(model):
         return False
     if "local" in getattr(config, "attention_layers", ()):  # GPT-Neo's window is none of the cache's

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from sft_probe.models.anatomy import without_adapter
+from sft_probe.models.anatomy import learns_prompt, tokens_in_front, without_adapter
 from sft_probe.observe.forward import arguments, device_of
 from sft_probe.observe.passages import Budget
 
@@ -216,7 +216,8 @@ class _Rereading:
         """Read everything. Returns: (rows, vocab) logits of the next token of every row."""
         device = device_of(self.model)
         ids = pad_sequence([torch.tensor(row) for row in self.rows], batch_first=True).to(device)
-        last = torch.tensor([len(row) - 1 for row in self.rows], device=device)
+        front = tokens_in_front(self.model)
+        last = torch.tensor([front + len(row) - 1 for row in self.rows], device=device)
         logits: Tensor = self.model(input_ids=ids).logits
         return logits[torch.arange(len(last), device=device), last]
 
@@ -245,8 +246,11 @@ def _cache_argument(model: nn.Module) -> str:
 def keeps_cache(model: nn.Module) -> bool:
     """Whether a model remembers by a cache that it is handed, and by nothing else.
 
-    A recurrent one may keep states in its modules (RecurrentGemma); then it does not give the cache back.
+    A recurrent one may keep states in its modules (RecurrentGemma); then it does not give the cache back. One
+    with a learned prompt gets another cache from peft than the one that it is handed.
     """
+    if learns_prompt(model):
+        return False
     name = _cache_argument(model)
     if not name or not getattr(without_adapter(model), "_is_stateful", False):
         return bool(name)

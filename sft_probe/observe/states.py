@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from sft_probe.data.examples import Example
 from sft_probe.errors import ModelError
 from sft_probe.measures.moments import PairStream
-from sft_probe.models.anatomy import anatomy, residual
+from sft_probe.models.anatomy import anatomy, residual, tokens_in_front
 from sft_probe.observe.forward import Logits, read_all
 from sft_probe.observe.needs import StateLikeness, States
 from sft_probe.observe.observations import Ints, StateLikenessSeen, StatesSeen
@@ -84,7 +84,8 @@ def taking(model: nn.Module, batch: Batch, need: Chosen) -> Iterator[Taken]:
     block i.  Raises: ModelError if the model has no such layer or place.
     """
     taken = Taken(batch, need)
-    rows, positions = torch.from_numpy(taken.row), torch.from_numpy(taken.position)
+    rows = torch.from_numpy(taken.row)
+    positions = torch.from_numpy(taken.position) + tokens_in_front(model)
 
     def keep(layer: int, hidden: Tensor) -> None:
         taken.by_layer[layer] = hidden[rows.to(hidden.device), positions.to(hidden.device)].float().cpu()

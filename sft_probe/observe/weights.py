@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sft_probe.errors import ModelError
-from sft_probe.models.anatomy import anatomy, without_adapter
+from sft_probe.errors import ModelError, SpecError
+from sft_probe.models.anatomy import anatomy, learns_prompt, without_adapter
 from sft_probe.observe.observations import WeightDelta, WeightsSeen
 
 
@@ -37,7 +37,7 @@ def weights_seen(model: nn.Module, base: nn.Module) -> WeightsSeen:
 
 def unchanged(model: nn.Module, base: nn.Module) -> bool:
     """Whether a model is exactly its base: all weights equal, all adapter products zero, no soft prompt."""
-    if any(config.is_prompt_learning for config in getattr(model, "peft_config", {}).values()):
+    if learns_prompt(model):
         return False
     for name, weight in base.named_parameters():
         tuned = effective(model, name)
@@ -70,6 +70,28 @@ def effective(model: nn.Module, name: str) -> Effective:
         layer.merge()
         layer = layer.base_layer
     return Effective(getattr(layer, leaf).detach())
+
+
+def trained_change(model: nn.Module, name: str, before: Tensor) -> Tensor | None:
+    """How far a trained weight of the base has moved, float32, with gradients; None where it is frozen.
+
+    Raises: SpecError for an adapter whose change has no gradient in the weight itself (DoRA, IA³, …).
+    """
+    owner, around = home(model, name)
+    leaf = name.rpartition(".")[2]
+    adapter: Any = around
+    if adapter is not None and leaf == "weight" and any(p.requires_grad for p in adapter.parameters()):
+        active = _at_work(adapter)
+        if not _is_plain_lora(adapter, active):
+            raise SpecError(
+                f"the change of '{name}' by this adapter cannot be held by its distance.",
+                field="regulariser",
+                remedy="Use 'lora' or a method that trains the weights themselves.",
+            )
+        moved: Tensor = sum((adapter.get_delta_weight(a) for a in active), start=torch.zeros(()))
+        return moved.float()
+    weight = getattr(owner, leaf)
+    return weight.float() - before.detach().float() if weight.requires_grad else None
 
 
 def home(model: nn.Module, name: str) -> tuple[nn.Module, nn.Module | None]:
@@ -145,6 +167,7 @@ def _is_plain_lora(module: Any, active: list[str]) -> bool:
         return False
     odd = {
         *getattr(module, "lora_variant", {}),
+        *getattr(module, "lora_E", {}),  # AdaLoRA: a diagonal between the factors
         *(a for a, on in getattr(module, "lora_bias", {}).items() if on),
     }
     return hasattr(module, "lora_A") and all(a in module.lora_A and a not in odd for a in active)

@@ -32,6 +32,11 @@ def resolve(spec: StudySpec, arm: str) -> TrainingSpec:
     return TrainingSpec.model_validate({**spec.training.model_dump(), **arm_of(spec, arm).training})
 
 
+def trains_all_turns(spec: StudySpec) -> bool:
+    """Whether some arm has loss on all turns of the assistant."""
+    return any(resolve(spec, arm).loss_on == "assistant" for arm in spec.arms)
+
+
 def jobs(spec: StudySpec) -> tuple[Job, ...]:
     """All runs of a study, seed by seed, so that a study stopped early can still compare its arms."""
     return tuple(

@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 from sft_probe import registry
 from sft_probe.errors import SpecError, nearest
 from sft_probe.study.folding import SECTIONS
-from sft_probe.study.spec import ArmSpec, Spec, StudySpec, TrainingSpec
+from sft_probe.study.spec import ArmSpec, RegulariserSpec, Spec, StudySpec, TrainingSpec
 
 EXPECTED = {
     "int": "a whole number",
@@ -77,7 +77,9 @@ def readable(error: ValidationError, file: str, prefix: tuple[int | str, ...] = 
 
 
 def _flat_keys(model: type[Spec]) -> set[str]:
-    """Keys that may stand here though they were folded into a section before the check."""
+    """Keys that may stand here beside the fields: registered names, or what was folded into a section."""
+    if model is RegulariserSpec:
+        return {*registry.available("regularisers")}
     if model is StudySpec:
         return {"seed", *(key for section in SECTIONS.values() for key in section.model_fields)}
     return set(TrainingSpec.model_fields) if model is ArmSpec else set()

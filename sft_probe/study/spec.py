@@ -89,8 +89,10 @@ class TrainingSpec(Spec):
     """Train in bfloat16 mixed precision."""
     gradient_checkpointing: bool = False
     """Trade time for memory."""
-    loss_on: Literal["completion", "all"] = "completion"
-    """Tokens with loss: those of the answer, or all."""
+    loss_on: Literal["completion", "assistant", "all"] = "completion"
+    """Tokens with loss: those of the answer, those of all turns of the assistant, or all."""
+    packing: bool = False
+    """Put several examples into one row of up to `max_length` tokens; none of them sees another."""
 
 
 class ReplaySpec(Spec):
@@ -103,9 +105,25 @@ class ReplaySpec(Spec):
 
 
 class RegulariserSpec(Spec):
-    """What holds the model near its base."""
+    """What holds the model near its base: replay, and registered regularisers by name with their options."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, dict[str, Any]] = Field(init=False)
 
     replay: ReplaySpec | None = None
+    """Text of the kind that the base was trained on, among the rows."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _may_have_no_options(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {name: {} if part is None and name != "replay" else part for name, part in value.items()}
+
+    @property
+    def parts(self) -> dict[str, dict[str, Any]]:
+        """Options of the registered ones by name, in their order. See `sft-probe ls regularisers`."""
+        return dict(self.__pydantic_extra__)
 
 
 class EditSpec(Spec):

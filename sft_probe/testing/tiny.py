@@ -16,7 +16,7 @@ from torch import nn
 
 from sft_probe.data.examples import Dataset, DataSets, Example, Message
 from sft_probe.models.load import LoadedModel, fresh_copy, pristine
-from sft_probe.train.methods import Lora
+from sft_probe.train.adapters import Lora
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,6 +34,17 @@ class _Batch(NamedTuple):
     labels: Tensor
     mask: Tensor | None
     losses: Tensor  # (batch, seq - 1)
+    positions: Tensor | None = None  # of packed examples, each from 0
+
+    def spans(self) -> Iterator[tuple[int, slice]]:
+        """Where each example stands: its row, and its tokens."""
+        rows, width = self.ids.shape
+        if self.positions is None:
+            yield from ((row, slice(0, width)) for row in range(rows))
+            return
+        for row in range(rows):
+            firsts = [*(self.positions[row] == 0).nonzero().flatten().tolist(), width]
+            yield from ((row, slice(*pair)) for pair in pairwise(firsts))
 
 
 class TokenLosses:
@@ -60,7 +72,9 @@ class TokenLosses:
             return
         losses = _losses(output, labels)
         if losses is not None and losses.shape == labels[:, 1:].shape == ids[:, 1:].shape:
-            self._batches.append(_Batch(ids, labels, kwargs.get("attention_mask"), losses))
+            mask = kwargs.get("attention_mask")
+            positions = kwargs.get("position_ids") if mask is None else None
+            self._batches.append(_Batch(ids, labels, mask, losses, positions))
             while sum(batch.losses.numel() for batch in self._batches) > MOST and len(self._batches) > 1:
                 del self._batches[0]
 
@@ -88,12 +102,13 @@ class TokenLosses:
             ids, labels = batch.ids.cpu().numpy(), batch.labels.cpu().numpy()
             values = batch.losses.double().cpu().numpy()
             masks = _plain(batch.mask, ids)
-            for row in range(len(ids)):
-                trained = labels[row, 1:] != IGNORED
-                losses.append(values[row][trained])
-                tokens.append(labels[row, 1:][trained])
+            for row, own in batch.spans():
+                wanted = labels[row, own]
+                trained = wanted[1:] != IGNORED
+                losses.append(values[row, own.start : own.stop - 1][trained])
+                tokens.append(wanted[1:][trained])
                 lengths.append(int(trained.sum()))
-                strata.append(self._strata.get(_key(ids[row], labels[row], masks[row]), ""))
+                strata.append(self._strata.get(_key(ids[row, own], wanted, masks[row, own]), ""))
         named = [self._kind(int(token)) for token in np.concatenate(tokens)]
         rows = np.repeat(np.arange(len(lengths)), lengths)
         return np.concatenate(losses), np.array(named), rows, np.repeat(np.array(strata), lengths)
@@ -109,8 +124,8 @@ class TokenLosses:
 def _losses(output: Any, labels: Tensor) -> Tensor | None:
     """Loss of every next token, 0 where there is none. TRL's trainers have it; else it is made of logits."""
     known: Tensor | None = getattr(output, "log_probs", None)
-    if known is not None:
-        return -known.detach()
+    if known is not None:  # an adapter may have put tokens in front
+        return -known.detach()[:, known.shape[1] - labels.shape[1] + 1 :]
     logits: Tensor | None = getattr(output, "logits", None)
     if logits is None:
         return None
@@ -177,10 +192,22 @@ def _common_tokens(rows: Any, ends: Mapping[int, str]) -> frozenset[int]:
     """Tokens that stand in most training answers."""
     if "labels" not in (getattr(rows, "column_names", None) or ()):
         return frozenset()
-    answers = rows["labels"][:SAMPLED]
+    answers = _examples(rows)[:SAMPLED]
     counts = Counter(token for answer in answers for token in {*answer} - {IGNORED, *ends})
     least = COMMON * len(answers)
     return frozenset(token for token, count in counts.items() if len(answers) > 1 and count >= least)
+
+
+def _examples(rows: Any) -> list[list[int]]:
+    """Labels of some examples, apart where rows are packed."""
+    labels = rows["labels"][:SAMPLED]
+    if "seq_lengths" not in rows.column_names:
+        return list(labels)
+    found = []
+    for row, lengths in zip(labels, rows["seq_lengths"][:SAMPLED], strict=True):
+        ends = list(accumulate(lengths, initial=0))
+        found += [row[first:last] for first, last in pairwise(ends)]
+    return found
 
 
 def _ends(tokenizer: Any) -> tuple[int, ...]:

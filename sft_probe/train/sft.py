@@ -16,12 +16,17 @@ from sft_probe.models.load import LoadedModel, trainable_copy
 from sft_probe.models.sharing import own_weights
 from sft_probe.registry import load
 from sft_probe.study.spec import ArmSpec, TrainingSpec
+from sft_probe.train.packing import packed, require_apart
+from sft_probe.train.regularisers.attach import Regularising, make_regularisers
+from sft_probe.train.regularisers.averages import without_merged
+from sft_probe.train.regularisers.base import Regulariser, Rows, Setting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from datasets import Dataset as Table
     from peft import PeftModel
+    from torch import nn
     from transformers import PreTrainedModel, TrainerCallback
     from trl.trainer.sft_config import SFTConfig
 
@@ -68,22 +73,27 @@ def run_sft(
     from trl.trainer.sft_trainer import SFTTrainer
 
     set_seed(run.seed)  # adapters draw their first weights before the trainer seeds itself
-    model = own_weights(make_method(run.arm).adapt(trainable_copy(base)), base.model)
+    method = make_method(run.arm)
+    model = own_weights(method.adapt(trainable_copy(base)), base.model)
     rows = training_rows(run, base, data)
+    regularising = Regularising(regularisers_of(method, run.arm), setting_of(run, model, base, data))
     with _untold():
         trainer = SFTTrainer(
             cast("PreTrainedModel | PeftModel", model),
             args=trainer_arguments(run, scratch),
             train_dataset=rows,
             processing_class=base.tokenizer,
-            callbacks=list(callbacks),
+            callbacks=[regularising, *callbacks],
         )
+    regularising.attach(trainer)
+    if run.training.packing:
+        require_apart(model, rows, trainer.data_collator)
     trainer.remove_callback(PrinterCallback)  # what it would print, the host keeps in the run's log
     result = trainer.train()
     if weights_digest(base.model) != base.digest:
         raise ModelError(f"method '{run.arm.method}' wrote into frozen weights, which are the base's own.")
     return TrainedArm(
-        model=cast("PreTrainedModel | PeftModel", trainer.model),
+        model=cast("PreTrainedModel | PeftModel", without_merged(cast("nn.Module", trainer.model))),
         trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
         total_parameters=sum(p.numel() for p in base.model.parameters()),
         train_rows=len(rows),
@@ -123,6 +133,35 @@ def make_method(arm: ArmSpec) -> Method:
     return method
 
 
+def regularisers_of(method: Method, arm: ArmSpec) -> tuple[Regulariser, ...]:
+    """What the method brings along (AdaLoRA does), and what the arm asks for."""
+    brought: Any = getattr(method, "regularisers", tuple)
+    return (*brought(), *make_regularisers(arm.regulariser.parts))
+
+
+def setting_of(run: ArmRun, model: nn.Module, base: LoadedModel, data: DataSets) -> Setting:
+    """What regularisers may use in a run."""
+    return Setting(
+        model=model,
+        base=base,
+        rows=lambda name: tokenised(run, base, data, name),
+        steps=run.training.max_steps,
+        seed=run.seed,
+    )
+
+
+def tokenised(run: ArmRun, base: LoadedModel, data: DataSets, name: str) -> Rows:
+    """Rows of a data set as TRL takes them, with the stratum of each, or the name of a set beside "train"."""
+    settings: Any = {"max_length": run.max_length, "loss_on": run.training.loss_on}
+    return [
+        {
+            **to_trl_row(example, base.tokenizer, **settings),
+            "stratum": example.stratum if name == "train" else name,
+        }
+        for example in data[name]
+    ]
+
+
 def training_rows(run: ArmRun, base: LoadedModel, data: DataSets) -> Table:
     """Tokenised rows with labels and stratum: the train set, with replayed text where the arm asks for it.
 
@@ -130,20 +169,11 @@ def training_rows(run: ArmRun, base: LoadedModel, data: DataSets) -> Table:
     """
     from datasets import Dataset as Table
 
-    def rows_of(name: str) -> list[dict[str, list[int] | str]]:
-        settings: Any = {"max_length": run.max_length, "loss_on": run.training.loss_on}
-        return [
-            {
-                **to_trl_row(example, base.tokenizer, **settings),
-                "stratum": example.stratum if name == "train" else name,
-            }
-            for example in data[name]
-        ]
-
-    rows = rows_of("train")
+    rows = tokenised(run, base, data, "train")
     if replay := run.arm.regulariser.replay:
-        rows = mix_replay(rows, rows_of(replay.dataset), replay.fraction, run.seed)
-    return Table.from_list(rows)
+        rows = mix_replay(rows, tokenised(run, base, data, replay.dataset), replay.fraction, run.seed)
+    table = Table.from_list(rows)
+    return packed(table, run.max_length) if run.training.packing else table
 
 
 def trainer_arguments(run: ArmRun, scratch: Path) -> SFTConfig:
@@ -158,7 +188,7 @@ def trainer_arguments(run: ArmRun, scratch: Path) -> SFTConfig:
         logging_steps=max(1, run.training.max_steps // 50),
         save_strategy="no",
         disable_tqdm=True,
-        max_length=None,
+        max_length=run.max_length if run.training.packing else None,
         dataset_kwargs={"skip_prepare_dataset": True},
         remove_unused_columns=False,
         **run.training.model_dump(exclude={"loss_on"}),

@@ -124,3 +124,20 @@ def test_normalising_keeps_what_changes_the_meaning() -> None:
     assert normalise("  Where is\nthe CAT? ") == normalise("where is the cat") == "where is the cat"
     assert normalise("1 + 2") != normalise("1 - 2")
     assert normalise("ﬁne") == "fine"
+
+
+def test_rewritten_turns_are_counted_where_they_shall_bear_loss(
+    tokenizer: Tokenizer,
+) -> None:
+    other = tiny_tokenizer()
+    other.chat_template = (
+        "{% for m in messages %}<|{{ m.role }}|>"
+        "{{ 'thought ' if m.role == 'assistant' and loop.last else '' }}{{ m.content }}<|end|>{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    )
+    turns = (Message("user", "Where?"), Message("assistant", "there"), Message("user", "Who?"))
+    rows = Dataset("train", (*CLEAN, Example(id="long", messages=turns, target="me")))
+    tests = Dataset("test", tuple(TEST))
+    for known, all_turns, counted in ((other, True, 1), (other, False, 0), (tokenizer, True, 0)):
+        found = audit(rows, tests, known, 256, all_turns=all_turns)
+        assert sum(f.count for f in found if f.code == "turn_rewritten") == counted

@@ -16,7 +16,8 @@ from sft_probe.models.sharing import own_weights, shared_copy
 from sft_probe.testing.conformance import fingerprint
 from sft_probe.testing.families import FAMILIES, TinyFamily, family_base
 from sft_probe.testing.tiny import tiny_base, tiny_lora
-from sft_probe.train.methods import Full, Lora
+from sft_probe.train.adapters import Lora
+from sft_probe.train.methods import Full
 
 IDS = torch.arange(3, 20)[None]
 

@@ -10,7 +10,7 @@ from sft_probe.data.examples import Dataset, DataSets
 from sft_probe.errors import ModelError
 from sft_probe.study.spec import ArmSpec, RegulariserSpec, ReplaySpec, TrainingSpec
 from sft_probe.testing.tiny import tiny_base, tiny_data
-from sft_probe.train.methods import Lora
+from sft_probe.train.adapters import Lora
 from sft_probe.train.sft import ArmRun, run_sft, training_rows
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from sft_probe.errors import ModelError, SpecError
-from sft_probe.models.anatomy import Place, anatomy
+from sft_probe.models.anatomy import Place, anatomy, learns_prompt
 from sft_probe.observe.interventions.values import Block, Graft
 from sft_probe.observe.weights import Effective, effective, home
 
@@ -168,7 +168,7 @@ def exchanged(
 
 
 def _require_weights(model: nn.Module) -> None:
-    if any(config.is_prompt_learning for config in getattr(model, "peft_config", {}).values()):
+    if learns_prompt(model):
         raise ModelError("a soft prompt is no weight of the base, so it cannot be grafted or interpolated.")
 
 

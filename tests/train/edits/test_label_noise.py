@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,3 +49,19 @@ def test_rows_without_a_closed_set_of_answers_stay_as_they_are() -> None:
 def test_a_rate_that_is_none_is_refused() -> None:
     with pytest.raises(SpecError, match="rate must be in"):
         LabelNoise(rate=1.0)
+
+
+def test_noise_follows_its_matrix_exactly() -> None:
+    """There are 20 rows of each label."""
+    matrix = {"good": {"fine": 0.1, "bad": 0.25}, "bad": {"good": 0.5}}
+    edited = LabelNoise(matrix=matrix).apply(reviews(60), CONTEXT)
+    moved = Counter((change.before, change.after) for change in edited.changes)
+    assert moved == {("good", "fine"): 2, ("good", "bad"): 5, ("bad", "good"): 10}
+
+
+@pytest.mark.parametrize("matrix", [{"a": {"a": 0.1}}, {"a": {"b": 0.7, "c": 0.4}}, {"a": {"b": -0.1}}])
+def test_a_matrix_that_is_none_is_refused(matrix: dict[str, dict[str, float]]) -> None:
+    with pytest.raises(SpecError, match="must name other labels"):
+        LabelNoise(matrix=matrix)
+    with pytest.raises(SpecError, match="either `to` or `matrix`"):
+        LabelNoise(matrix={"a": {"b": 0.1}}, to={"a": "b"})

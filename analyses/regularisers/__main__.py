@@ -1,0 +1,5 @@
+"""`python -m analyses.regularisers`."""
+
+from analyses.regularisers.run import main
+
+raise SystemExit(main())
