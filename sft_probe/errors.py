@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 
@@ -80,6 +80,18 @@ class DuplicateComponent(SftProbeError):
 
 class StoreError(InputError):
     """A run folder is missing, unfinished or damaged."""
+
+
+class JobsFailed(SftProbeError):
+    """Some runs of a study failed while others finished. reasons: a sentence by run id."""
+
+    def __init__(self, reasons: Mapping[str, str], of: int) -> None:
+        self.reasons = dict(reasons)
+        listed = " ".join(f"{run_id}: {reason}" for run_id, reason in self.reasons.items())
+        super().__init__(
+            f"{len(reasons)} of {of} runs failed. {listed} The others are kept, and the same command begins "
+            "these again."
+        )
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

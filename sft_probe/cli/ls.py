@@ -63,6 +63,13 @@ def formats() -> None:
 
 
 @app.command()
+def executors() -> None:
+    """Registered places where the runs of a study are made, with their options."""
+    found = [(name, ", ".join(_options(part)), _about(part)) for name, part in _components("executors")]
+    _print(("executor", "options", "what it does"), found)
+
+
+@app.command()
 def architectures(
     as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON.")] = False,
 ) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import typer
 
-from sft_probe.cli import demo, init, ls, probe, query, repair, report, run, validate, view, world
+from sft_probe.cli import demo, init, job, ls, probe, query, repair, report, run, validate, view, world
 from sft_probe.errors import InputError, SftProbeError
 
 FAILED = 1
@@ -33,6 +33,7 @@ app.command()(demo.demo)
 app.command()(init.init)
 app.command()(validate.validate)
 app.command()(run.run)
+app.command()(job.job)
 app.command()(probe.probe)
 app.command()(repair.repair)
 app.command()(report.report)

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import shutil
 import time
+from contextlib import closing
 from dataclasses import asdict
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from sft_probe.errors import SpecError
+from sft_probe.errors import JobsFailed, SpecError, StoreError, nearest
 from sft_probe.execute.between import compare_runs
+from sft_probe.execute.executors import Jobs
 from sft_probe.execute.prepare import Prepared, prepare
+from sft_probe.execute.timing import job_memory
 from sft_probe.schema import RELEARNING
-from sft_probe.store.documents import write_edits, write_study
+from sft_probe.store.documents import STUDY, read_study, write_edits, write_study
 from sft_probe.store.runs import BASE, BETWEEN, RunStore, RunWriter
 from sft_probe.study.arms import Job, jobs, resolve
 from sft_probe.study.decompose import is_companion
 from sft_probe.study.progress import Progress, Silent
 from sft_probe.study.schedule import probe_steps
-from sft_probe.study.yaml import dump_study
+from sft_probe.study.yaml import dump_study, parse_study
 from sft_probe.train.edits.pipeline import make_edits
 from sft_probe.train.host import ProbeHost
 from sft_probe.train.relearning import Patient, relearn
@@ -26,18 +29,28 @@ from sft_probe.train.sft import ArmRun, make_method, run_sft
 from sft_probe.train.stopping import StopAtForm
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
+    from sft_probe.execute.executors import Executor
     from sft_probe.study.spec import StudySpec
 
 LOOK_UNITS = 12  # one look at a model costs about as much as this many training steps; steers only the bar
 
 
-def run_study(spec: StudySpec, *, progress: Progress | None = None, force: bool = False) -> Prepared:
+def run_study(
+    spec: StudySpec,
+    *,
+    progress: Progress | None = None,
+    force: bool = False,
+    executor: Executor | None = None,
+) -> Prepared:
     """Measure the base and train every arm with every seed, keeping rows as they come.
 
     Finished runs whose settings, data and base are unchanged are left as they are, unless `force`.
-    Raises: InputError before any compute if something given cannot be used.
+    executor: where runs are made; one after the other in this process if not given.
+    Raises: InputError before any compute if something given cannot be used; JobsFailed once all others have
+    ended, if an executor could not finish some.
     """
     progress = progress or Silent()
     for arm in spec.arms.values():
@@ -53,18 +66,62 @@ def run_study(spec: StudySpec, *, progress: Progress | None = None, force: bool 
     progress.start(LOOK_UNITS + sum(_units(spec, job) for job in todo))
     try:
         _run_base(spec, prepared, store, progress, force=force)
+        waiting = []
         for job in todo:
             if not force and store.finished(job.run_id, _digest(job.digest, prepared)):
                 progress.note(f"{job.run_id}: finished before, kept")
                 progress.advance(_units(spec, job))
+            elif executor:
+                waiting.append(job)
             else:
                 _try_job(spec, job, prepared, store, progress)
+        if executor and waiting:
+            _run_elsewhere(spec, waiting, prepared, executor, progress)
         if spec.save_model:
             progress.activity(BETWEEN, 0, 0, "task_vectors")
             compare_runs(prepared, store)
     finally:
         progress.close()
     return prepared
+
+
+def run_one(folder: Path, run_id: str) -> None:
+    """Run one job of a study that `run_study` has begun in a folder; what executors call in other processes.
+
+    What the base shows is read from the study's cache, where the first process has left it.
+    Raises: StoreError if there is no study, SpecError if it has no such run, and whatever the job raises.
+    """
+    text = read_study(folder)
+    if not text:
+        raise StoreError("there is no study here.", file=folder, remedy="Begin one with: sft-probe run.")
+    spec = parse_study(text, file=str(folder / STUDY)).model_copy(update={"output_dir": folder})
+    known = {job.run_id: job for job in jobs(spec)}
+    if run_id not in known:
+        raise SpecError(f"the study has no run '{run_id}'.", file=folder, remedy=nearest(run_id, known))
+    _run_job(spec, known[run_id], prepare(spec, keep=False), RunStore(folder), Silent())
+
+
+def _run_elsewhere(
+    spec: StudySpec, waiting: Sequence[Job], prepared: Prepared, executor: Executor, progress: Progress
+) -> None:
+    """Hand jobs to an executor and hear how each ends. Raises: JobsFailed when all have ended."""
+    by_id = {job.run_id: job for job in waiting}
+    gpu = prepared.base.device.type == "cuda"
+    memory = 0 if gpu else job_memory(prepared.base)
+    work = Jobs(folder=spec.output_dir, run_ids=tuple(by_id), memory=memory, gpu=gpu)
+    failed = {}
+    progress.note(f"{len(waiting)} runs go to the executor '{executor.name}'")
+    with closing(executor.run(work)) as ends:
+        for run_id, reason in ends:
+            job = by_id[run_id]
+            left_out = bool(reason) and is_companion(spec, job.arm)
+            if reason and not left_out:
+                failed[run_id] = reason
+            outcome = f"left out, for {reason}" if left_out else f"failed: {reason}" if reason else "finished"
+            progress.note(f"{run_id}: {outcome}")
+            progress.advance(_units(spec, job))
+    if failed:
+        raise JobsFailed(failed, len(waiting))
 
 
 def _run_base(
