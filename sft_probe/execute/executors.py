@@ -8,6 +8,7 @@ the reason of a failure has to come back, and a job that was lost can be begun a
 from __future__ import annotations
 
 import os
+import traceback
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,8 +16,9 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 import yaml
 
-from sft_probe.errors import SpecError, StoreError, nearest
+from sft_probe.errors import SftProbeError, SpecError, nearest
 from sft_probe.registry import load
+from sft_probe.store.atomic import write_text
 from sft_probe.store.documents import STUDY
 
 LOGS = "logs"
@@ -87,18 +89,22 @@ def at_least(least: float, **values: float | None) -> None:
             raise SpecError(f"expected a number of at least {least:g}, not {value!r}.", field=option)
 
 
-def work(folder: str, run_id: str, here: str) -> None:
+def work(folder: str, run_id: str, here: str) -> str:
     """Run one job in a worker on some machine. here: where relative paths of the study start.
 
-    Raises: StoreError where the worker does not see the folder of its study, and whatever the job raises.
+    Returns: why it failed, or nothing. The traceback stands in the job's log.
     """
     from sft_probe.execute.local import run_one
 
-    if not (Path(folder) / STUDY).is_file():
-        raise StoreError(
-            "this worker finds no study here.",
-            file=folder,
-            remedy="Give an --output-dir that all machines see under the same path.",
+    jobs = Jobs(folder=Path(folder), run_ids=(run_id,))
+    if not (jobs.folder / STUDY).is_file():
+        return (
+            f"{folder}: this worker finds no study here. Give a folder that all machines see under this path."
         )
     os.chdir(here)
-    run_one(Path(folder), run_id)
+    try:
+        run_one(jobs.folder, run_id)
+    except Exception as error:
+        write_text(jobs.log(run_id), traceback.format_exc())
+        return str(error) if isinstance(error, SftProbeError) else f"{type(error).__name__}: {error}"
+    return ""

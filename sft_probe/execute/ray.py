@@ -79,12 +79,9 @@ def _there(asked: dict[str, float], found: dict[str, float]) -> None:
 def _reason(ray: Any, done: Any) -> str:
     """One sentence about a task that has ended; empty if all went well."""
     try:
-        ray.get(done)
-    except ray.exceptions.RayTaskError as error:
-        return str(error.cause)
+        return str(ray.get(done))
     except ray.exceptions.RayError as error:
         return f"its worker was lost every time it was begun ({type(error).__name__})."
-    return ""
 
 
 def _ray() -> Any:

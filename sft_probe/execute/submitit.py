@@ -67,7 +67,7 @@ class Submitit:
 def _reason(job: Any) -> str:
     """One sentence about a job that has ended; empty if all went well."""
     error = job.exception()
-    return str(error).strip().splitlines()[-1] if error else ""
+    return str(job.result()) if error is None else f"Slurm ended it ({type(error).__name__})."
 
 
 def _submitit() -> Any:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Protocol
 
 from sft_probe.errors import SpecError, nearest
+from sft_probe.observe.ranks import Ranks
 from sft_probe.registry import load
 from sft_probe.schema import Measurements
 
@@ -81,7 +82,9 @@ class Battery:
         on_probe("look")
         with _timing(self.seconds, "look"):
             base, seen = self.observer.look_at_base(needs), self.observer.look(model, needs)
-        found = {}
+        found: dict[str, Measurements] = {}
+        if not Ranks.here().first:  # what all have seen, the first process judges
+            return found
         for probe in probes:
             on_probe(probe.name)
             with _timing(self.seconds, probe.name):
