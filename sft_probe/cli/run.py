@@ -52,8 +52,12 @@ def run_and_report(
     """Run a study under a progress bar, build its report and print the path of the page."""
     from sft_probe.cli.progress import Bar
     from sft_probe.execute.local import run_study
+    from sft_probe.execute.together import follows
     from sft_probe.report import build_report
 
+    if follows():
+        run_study(spec, force=force, executor=executor)
+        return
     with Bar() as bar:
         run_study(spec, progress=bar, force=force, executor=executor)
         bar.note("writing the report")

@@ -14,6 +14,8 @@ from sft_probe.execute.between import compare_runs
 from sft_probe.execute.executors import Jobs
 from sft_probe.execute.prepare import Prepared, prepare
 from sft_probe.execute.timing import job_memory
+from sft_probe.execute.together import joined
+from sft_probe.observe.ranks import Ranks, apart
 from sft_probe.schema import RELEARNING
 from sft_probe.store.documents import STUDY, read_study, write_edits, write_study
 from sft_probe.store.runs import BASE, BETWEEN, RunStore, RunWriter
@@ -52,7 +54,12 @@ def run_study(
     Raises: InputError before any compute if something given cannot be used; JobsFailed once all others have
     ended, if an executor could not finish some.
     """
-    progress = progress or Silent()
+    with joined(spec, executor) as own:
+        return _run_study(own, progress or Silent(), executor, force=force)
+
+
+def _run_study(spec: StudySpec, progress: Progress, executor: Executor | None, *, force: bool) -> Prepared:
+    ranks = Ranks.here()
     for arm in spec.arms.values():
         make_method(arm)
         make_edits(arm.edits)
@@ -68,7 +75,7 @@ def run_study(
         _run_base(spec, prepared, store, progress, force=force)
         waiting = []
         for job in todo:
-            if not force and store.finished(job.run_id, _digest(job.digest, prepared)):
+            if not force and ranks.of_first(store.finished(job.run_id, _digest(job.digest, prepared))):
                 progress.note(f"{job.run_id}: finished before, kept")
                 progress.advance(_units(spec, job))
             elif executor:
@@ -77,9 +84,10 @@ def run_study(
                 _try_job(spec, job, prepared, store, progress)
         if executor and waiting:
             _run_elsewhere(spec, waiting, prepared, executor, progress)
-        if spec.save_model:
+        if spec.save_model and ranks.first:
             progress.activity(BETWEEN, 0, 0, "task_vectors")
-            compare_runs(prepared, store)
+            with apart():
+                compare_runs(prepared, store)
     finally:
         progress.close()
     return prepared
@@ -129,7 +137,7 @@ def _run_base(
 ) -> None:
     """Look once at the untouched base; its rows are the run `base`, step 0."""
     digest = _digest(f"{spec.base!r}{prepared.probes!r}", prepared)
-    if force or not store.finished(BASE, digest):
+    if force or not Ranks.here().of_first(store.finished(BASE, digest)):
         config = {"arm": BASE, "seed": 0, "digest": digest, "label": "base model"}
         with store.open_run(BASE, config=config, environment=prepared.environment) as writer:
             battery = prepared.battery()
@@ -213,7 +221,7 @@ def _run_job(spec: StudySpec, job: Job, prepared: Prepared, store: RunStore, pro
             began = time.perf_counter()
             writer.append(trained.steps, RELEARNING, relearn(patient, spec.revive, scratch))
             writer.spent(RELEARNING, time.perf_counter() - began)
-        if spec.save_model:
+        if spec.save_model and Ranks.here().first:
             folder = str(writer.folder / "model")
             trained.model.save_pretrained(folder)
             prepared.base.tokenizer.save_pretrained(folder)

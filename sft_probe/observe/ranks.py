@@ -1,8 +1,8 @@
 """The processes that train one model together, and what each of them looks at.
 
-Under `accelerate launch` every process runs the same study. A look is shared out among them: each reads every
-n-th row of a data set, or a whole need that cannot be divided, and what all have seen is gathered once. Between
-that no process waits for another, so it does not matter how many passes each of them makes.
+Under `accelerate launch` every process runs the same study. A look is shared out among them: each reads
+every n-th row of a data set, or a whole need that cannot be divided, and what all have seen is gathered once.
+Until then no process waits for another, so it does not matter how many passes each of them makes.
 """
 
 from __future__ import annotations
@@ -85,6 +85,8 @@ def join(*, cpu: bool) -> Ranks:
         return Ranks()
     from accelerate import PartialState
 
+    if cpu:
+        os.environ.setdefault("ACCELERATE_USE_CPU", "true")  # the trainer asks this, not the process group
     PartialState(cpu=cpu, timeout=PATIENCE)
     return Ranks.here()
 
@@ -126,7 +128,9 @@ def divided(
     rows: of a need.  A need with fewer rows than processes, or with directions that all rows decide, is seen
     whole by one of them; weights and unembedding by all, for they cannot be handed over.
     """
-    parts = [n for n in needs if isinstance(n, Divisible) and not declared([n]) and rows(n) >= ranks.count]
+    parts: list[Need] = [
+        n for n in needs if isinstance(n, Divisible) and not declared([n]) and rows(n) >= ranks.count
+    ]
     whole = [n for n in needs if n not in parts and not isinstance(n, Weights | Unembedding)]
     own = whole[ranks.rank :: ranks.count]
     return parts, [*own, *(n for n in needs if isinstance(n, Weights | Unembedding))]
@@ -141,15 +145,13 @@ def merged(
     for number in numbers:
         parts = [part[number] for part in found if number in part]
         own = examples(number)
-        if len(parts) > 1:
-            seen[number] = join_parts(parts, own or ())
-        else:
-            seen[number] = replace(parts[0], examples=own) if own and hasattr(parts[0], "examples") else parts[0]
+        one: Any = join_parts(parts, own or ()) if len(parts) > 1 else parts[0]
+        seen[number] = replace(one, examples=own) if own and hasattr(one, "examples") else one
     return seen
 
 
 def join_parts(parts: Sequence[Any], examples: tuple[Example, ...]) -> Any:
-    """One observation of the parts that hold every n-th example, n parts in the order of the first example."""
+    """One observation of n parts, each of which holds every n-th example."""
     index = np.concatenate([_example(part) * len(parts) + at for at, part in enumerate(parts)])
     order = np.argsort(index, kind="stable")
     values: dict[str, Any] = {"examples": examples}

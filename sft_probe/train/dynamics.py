@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from sft_probe.errors import UnknownArchitecture
 from sft_probe.measures.training import Moments, gradient_power, top_share
 from sft_probe.models.anatomy import Anatomy, Place, anatomy
+from sft_probe.observe.gathering import whole
 from sft_probe.schema import NAN, Measurement, Measurements
 from sft_probe.stats.intervals import Floats
 from sft_probe.study.schedule import probe_steps
@@ -44,7 +45,7 @@ class _Tensor:
 
     def read(self, values: Tensor) -> Tensor:
         """The entries of a tensor of this shape, as float32."""
-        flat = values.detach().reshape(-1)
+        flat = whole(values.detach()).reshape(-1)
         return (flat if self.entries is None else flat[self.entries]).float()
 
     @property
@@ -142,7 +143,7 @@ def _groups(optimizer: Any) -> dict[int, tuple[float, float]]:
 
 def _sums(tensor: _Tensor, before: Floats, optimizer: Any, betas: Mapping[int, tuple[float, float]]) -> _Sums:
     after, weight = _numpy(tensor.read(tensor.weight)), tensor.weight
-    gradient = float(torch.linalg.vector_norm(weight.grad)) ** 2 if weight.grad is not None else 0.0
+    gradient = float(torch.linalg.vector_norm(whole(weight.grad))) ** 2 if weight.grad is not None else 0.0
     update, size = (tensor.scale * float(x @ x) for x in (after - before, before))
     signal = noise = moment = top = NAN
     state = optimizer.state.get(weight, {}) if id(weight) in betas else {}
