@@ -37,9 +37,7 @@ def test_a_step_takes_the_same_rows(size: int, passes: int, count: int, expected
 
 
 def test_rows_that_cannot_be_shared_out_are_refused() -> None:
-    with pytest.raises(
-        SpecError, match=r"the 5 rows of an optimiser step .* 2 processes\. Take a multiple of 2"
-    ):
+    with pytest.raises(SpecError, match=r"the 5 rows of .* 2 processes\. Take a multiple of 2"):
         batch_of_each(TrainingSpec(per_device_train_batch_size=5), 2)
 
 
@@ -68,6 +66,7 @@ def test_two_processes_measure_what_one_measures(study: Make, tmp_path: Path) ->
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     done = subprocess.run(
         [*command, "-m", "sft_probe", "run", str(file)],
+        check=False,
         capture_output=True,
         text=True,
         timeout=600,

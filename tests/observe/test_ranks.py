@@ -83,6 +83,7 @@ def test_a_model_in_shards_looks_like_one_that_is_whole() -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     done = subprocess.run(
         [*command, str(script)],
+        check=False,
         capture_output=True,
         text=True,
         timeout=600,
