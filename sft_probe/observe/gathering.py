@@ -17,7 +17,9 @@ def gathered(model: nn.Module) -> Iterator[None]:
     whole model on each device.
     """
     parts = _sharded(model)
-    before = [_reshards(part, root=part is model) for part in parts]
+    if parts:  # before a look calls modules below the root, which would take themselves for roots
+        parts[0]._get_fsdp_state()._lazy_init()
+    before = [_reshards(part) for part in parts]
     for part in parts:
         part.unshard()
         part.set_reshard_after_forward(False, recurse=False)
@@ -45,11 +47,6 @@ def _sharded(model: nn.Module) -> list[Any]:
     return [module for module in model.modules() if isinstance(module, FSDPModule)]
 
 
-def _reshards(part: Any, *, root: bool) -> bool:
-    """Whether a part is sharded again after its forward pass, for which torch 2.13 has no public reader.
-
-    A root that was not told says so only after its first pass: it is not.
-    """
-    state = part._get_fsdp_state()
-    told = not (root and getattr(state, "_auto_reshard_after_forward", False))
-    return told and any(group._reshard_after_forward for group in state._fsdp_param_groups)
+def _reshards(part: Any) -> bool:
+    """Whether a part is sharded again after its forward pass, for which torch 2.13 has no public reader."""
+    return any(group._reshard_after_forward for group in part._get_fsdp_state()._fsdp_param_groups)
