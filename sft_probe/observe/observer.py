@@ -149,11 +149,8 @@ class Observer:
         number = {need: at for at, need in enumerate(needs)}
         parts, whole = divided(needs, ranks, lambda need: len(self._examples(need) or ()))
         part = copy(self)
-        part._rendering, part._base_seen, part._cache = (
-            self._rendering.part(ranks.rank, ranks.count),
-            {},
-            None,
-        )
+        part._rendering = self._rendering.part(ranks.rank, ranks.count)
+        part._base_seen, part._cache = {}, None
         own: dict[Need, Observation] = {}
 
         def look() -> dict[int, Observation]:

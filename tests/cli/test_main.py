@@ -43,7 +43,7 @@ def test_commands_are_all_there(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["demo", "init", "run", "probe", "view", "query", "job", "ls runs", "ls executors", "world gates"],
+    ["demo", "init", "run", "probe", "view", "query", "job", "ls runs", "world gates"],
 )
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command.split(), "--help"]) == 0
