@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
+import threading
 import traceback
 import warnings
 from collections.abc import Sequence
@@ -12,7 +14,7 @@ from collections.abc import Sequence
 import typer
 
 from sft_probe.cli import demo, init, ls, probe, query, repair, report, run, validate, view, world
-from sft_probe.errors import InputError, SftProbeError
+from sft_probe.errors import InputError, SftProbeError, first_line
 
 FAILED = 1
 INTERRUPTED = 130  # what typer makes of Ctrl-C
@@ -45,6 +47,7 @@ app.add_typer(world.app, name="world")
 def main(args: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. Errors become one sentence on stderr."""
     _quiet_libraries()
+    _stop_alike()
     try:
         code = int(app(args, standalone_mode=False) or 0)
         return _say(STOPPED, FAILED) if code == INTERRUPTED else code
@@ -57,7 +60,13 @@ def main(args: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("SFT_PROBE_DEBUG") == "1":
             raise
-        return _say(f"Failed: {_first_line(error)} The traceback is in {_keep_traceback()}.", FAILED)
+        return _say(f"Failed: {first_line(error)} The traceback is in {_keep_traceback()}.", FAILED)
+
+
+def _stop_alike() -> None:
+    """Let SIGTERM, by which schedulers and containers stop a job, stop it as cleanly as Ctrl-C."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _quiet_libraries() -> None:
@@ -77,11 +86,6 @@ def _quiet_libraries() -> None:
 def _say(sentence: str, code: int) -> int:
     typer.echo(sentence, err=True)
     return code
-
-
-def _first_line(error: Exception) -> str:
-    text = f"{type(error).__name__}: {error}".strip().splitlines()[0].rstrip(".:")
-    return f"{text}."
 
 
 def _keep_traceback() -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sft_probe.cli.options import ForceOption, Lang, LangOption, SetOption, StudyFile, parse_settings
+from sft_probe.errors import RunsFailed
 
 if TYPE_CHECKING:
     from sft_probe.study.spec import StudySpec
@@ -33,13 +34,22 @@ def run(
 
 
 def run_and_report(spec: StudySpec, lang: Lang, *, force: bool = False) -> None:
-    """Run a study under a progress bar, build its report and print the path of the page."""
+    """Run a study under a progress bar, build its report and print the path of the page.
+
+    Raises: RunsFailed after the report, if some runs failed and others did not.
+    """
     from sft_probe.cli.progress import Bar
     from sft_probe.execute.local import run_study
     from sft_probe.report import build_report
 
+    failed: RunsFailed | None = None
     with Bar() as bar:
-        run_study(spec, progress=bar, force=force)
+        try:
+            run_study(spec, progress=bar, force=force)
+        except RunsFailed as error:
+            failed = error
         bar.note("writing the report")
         paths = build_report(spec.output_dir, lang=lang)
     typer.echo(paths.html)
+    if failed:
+        raise failed

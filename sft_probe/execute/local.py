@@ -5,20 +5,25 @@ from __future__ import annotations
 import shutil
 import time
 from dataclasses import asdict
+from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from sft_probe.errors import SpecError
 from sft_probe.execute.between import compare_runs
+from sft_probe.execute.failures import attempt, failed_before, stop_if_failed
 from sft_probe.execute.prepare import Prepared, prepare
 from sft_probe.schema import RELEARNING
+from sft_probe.store.atomic import make_durable
 from sft_probe.store.documents import write_edits, write_study
+from sft_probe.store.lock import locked
 from sft_probe.store.runs import BASE, BETWEEN, RunStore, RunWriter
 from sft_probe.study.arms import Job, jobs, resolve
 from sft_probe.study.decompose import is_companion
 from sft_probe.study.progress import Progress, Silent
 from sft_probe.study.schedule import probe_steps
 from sft_probe.study.yaml import dump_study
+from sft_probe.train.divergence import StopIfDiverged
 from sft_probe.train.edits.pipeline import make_edits
 from sft_probe.train.host import ProbeHost
 from sft_probe.train.relearning import Patient, relearn
@@ -28,6 +33,7 @@ from sft_probe.train.stopping import StopAtForm
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sft_probe.store.failures import Failure
     from sft_probe.study.spec import StudySpec
 
 LOOK_UNITS = 12  # one look at a model costs about as much as this many training steps; steers only the bar
@@ -36,35 +42,58 @@ LOOK_UNITS = 12  # one look at a model costs about as much as this many training
 def run_study(spec: StudySpec, *, progress: Progress | None = None, force: bool = False) -> Prepared:
     """Measure the base and train every arm with every seed, keeping rows as they come.
 
-    Finished runs whose settings, data and base are unchanged are left as they are, unless `force`.
-    Raises: InputError before any compute if something given cannot be used.
+    Finished runs whose settings, data and base are unchanged are left as they are, unless `force`; so is a
+    run whose training diverged. A run that was cut short begins anew, and ends with the same numbers.
+    Raises: InputError before any compute if something given cannot be used, or if another process works
+    in this folder; RunsFailed, once the other runs are finished, if some failed.
     """
     progress = progress or Silent()
     for arm in spec.arms.values():
         make_method(arm)
         make_edits(arm.edits)
-    write_study(spec.output_dir, dump_study(spec))
-    prepared = prepare(spec)
-    for finding in prepared.findings:
-        if finding.severity != "info":
-            progress.note(finding.message)
+    with locked(spec.output_dir):
+        write_study(spec.output_dir, dump_study(spec))
+        prepared = prepare(spec)
+        for finding in prepared.findings:
+            if finding.severity != "info":
+                progress.note(finding.message)
+        _run_all(spec, prepared, progress, force=force)
+    return prepared
+
+
+def _run_all(spec: StudySpec, prepared: Prepared, progress: Progress, *, force: bool) -> None:
     store, todo = RunStore(spec.output_dir), jobs(spec)
     progress.note(f"device: {prepared.base.device}")
     progress.start(LOOK_UNITS + sum(_units(spec, job) for job in todo))
     try:
         _run_base(spec, prepared, store, progress, force=force)
+        failures: list[Failure] = []
         for job in todo:
-            if not force and store.finished(job.run_id, _digest(job.digest, prepared)):
-                progress.note(f"{job.run_id}: finished before, kept")
-                progress.advance(_units(spec, job))
-            else:
-                _try_job(spec, job, prepared, store, progress)
+            failures += _do_job(spec, job, prepared, store, progress, force=force)
         if spec.save_model:
             progress.activity(BETWEEN, 0, 0, "task_vectors")
-            compare_runs(prepared, store)
+            comparing = partial(compare_runs, prepared, store)
+            failures += attempt(Job(BETWEEN, 0, BETWEEN, ""), "", store, progress, comparing)
     finally:
         progress.close()
-    return prepared
+    stop_if_failed(failures, len(todo))
+
+
+def _do_job(
+    spec: StudySpec, job: Job, prepared: Prepared, store: RunStore, progress: Progress, *, force: bool
+) -> tuple[Failure, ...]:
+    """See that a job is done: keep what is finished, else run it. Returns its failure, if it failed."""
+    digest = _digest(job.digest, prepared)
+    if not force and store.finished(job.run_id, digest, progress.note):
+        progress.note(f"{job.run_id}: finished before, kept")
+    elif not force and (failure := failed_before(job, digest, store)):
+        progress.note(f"{job.run_id}: failed before, not tried again without --force: {failure.reason}")
+        return (failure,)
+    else:
+        run = partial(_try_job, spec, job, prepared, store, progress)
+        return attempt(job, digest, store, progress, run)
+    progress.advance(_units(spec, job))
+    return ()
 
 
 def _run_base(
@@ -72,7 +101,7 @@ def _run_base(
 ) -> None:
     """Look once at the untouched base; its rows are the run `base`, step 0."""
     digest = _digest(f"{spec.base!r}{prepared.probes!r}", prepared)
-    if force or not store.finished(BASE, digest):
+    if force or not store.finished(BASE, digest, progress.note):
         config = {"arm": BASE, "seed": 0, "digest": digest, "label": "base model"}
         with store.open_run(BASE, config=config, environment=prepared.environment) as writer:
             battery = prepared.battery()
@@ -102,6 +131,7 @@ def _run_job(spec: StudySpec, job: Job, prepared: Prepared, store: RunStore, pro
     """Train one arm with one seed while the battery looks, and leave a finished run in the store."""
     arm, training = spec.arms[job.arm], resolve(spec, job.arm)
     digest = _digest(job.digest, prepared)
+    prepared.observer.forget()
     prepared, changes = prepared.edited(make_edits(arm.edits), job.seed)
     battery = prepared.battery()
     config = {
@@ -138,8 +168,10 @@ def _run_job(spec: StudySpec, job: Job, prepared: Prepared, store: RunStore, pro
             report_to=spec.report_to,
         )
         ends = (StopAtForm(prepared.observer, arm.stop, writer),) if arm.stop else ()
+        vocabulary = prepared.base.model.config.vocab_size
+        alarm = StopIfDiverged(vocabulary, probe_steps(spec.schedule, training.max_steps))
         start = time.perf_counter()
-        trained = run_sft(run, prepared.base, prepared.data, scratch, callbacks=(*ends, host))
+        trained = run_sft(run, prepared.base, prepared.data, scratch, callbacks=(alarm, *ends, host))
         elapsed = time.perf_counter() - start
         writer.note(
             trainable_parameters=trained.trainable_parameters, total_parameters=trained.total_parameters
@@ -160,6 +192,7 @@ def _run_job(spec: StudySpec, job: Job, prepared: Prepared, store: RunStore, pro
             folder = str(writer.folder / "model")
             trained.model.save_pretrained(folder)
             prepared.base.tokenizer.save_pretrained(folder)
+            make_durable(writer.folder / "model")
         shutil.rmtree(scratch, ignore_errors=True)
         _finish(writer, prepared, battery.seconds | {"training": elapsed - sum(battery.seconds.values())})
 

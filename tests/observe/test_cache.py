@@ -267,7 +267,7 @@ def keep_and_read(folder: Path, seen: Observation, faults: Any) -> None:
     cache = BaseCache(folder, BASE, DATA)
     for limit in 40 * (7, 8, 9):
         need = States(dataset="test", limit=limit)
-        cache.put(need, seen)
+        cache.put({need: seen})
         kept = cache.get(need)
         if kept is None or encode(kept, DATA["test"].examples) != encode(seen, DATA["test"].examples):
             faults.put(limit)
