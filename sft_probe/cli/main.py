@@ -60,7 +60,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("SFT_PROBE_DEBUG") == "1":
             raise
-        return _say(f"Failed: {first_line(error)} The traceback is in {_keep_traceback()}.", FAILED)
+        return _say(f"Failed: {first_line(error)}{_keep_traceback()}", FAILED)
 
 
 def _stop_alike() -> None:
@@ -89,11 +89,15 @@ def _say(sentence: str, code: int) -> int:
 
 
 def _keep_traceback() -> str:
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="sft-probe-", suffix=".log", delete=False, encoding="utf-8"
-    ) as log:
-        log.write(traceback.format_exc())
-    return log.name
+    """Where the traceback is, in a sentence; empty if there is no room for it."""
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="sft-probe-", suffix=".log", delete=False, encoding="utf-8"
+        ) as log:
+            log.write(traceback.format_exc())
+    except OSError:
+        return ""
+    return f" The traceback is in {log.name}."
 
 
 if __name__ == "__main__":
