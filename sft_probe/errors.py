@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from pathlib import Path
 
 
@@ -82,16 +82,26 @@ class StoreError(InputError):
     """A run folder is missing, unfinished or damaged."""
 
 
-class JobsFailed(SftProbeError):
-    """Some runs of a study failed while others finished. reasons: a sentence by run id."""
+class DamagedRun(StoreError):
+    """A finished run is not what was written; measuring it anew mends that."""
 
-    def __init__(self, reasons: Mapping[str, str], of: int) -> None:
-        self.reasons = dict(reasons)
-        listed = " ".join(f"{run_id}: {reason}" for run_id, reason in self.reasons.items())
-        super().__init__(
-            f"{len(reasons)} of {of} runs failed. {listed} The others are kept, and the same command begins "
-            "these again."
-        )
+
+class LockedError(InputError):
+    """Another process is writing to the folder."""
+
+
+class Diverged(SftProbeError):
+    """Training left the numbers in which a model learns anything."""
+
+
+class RunsFailed(SftProbeError):
+    """Some runs of a study failed; the others are finished and kept."""
+
+
+def first_line(error: BaseException) -> str:
+    """An unexpected error as one sentence: its kind and the first line of its message."""
+    text = f"{type(error).__name__}: {error}".strip().splitlines()[0].rstrip(".:")
+    return f"{text}."
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from sft_probe.cli.options import StudyFolder
+from sft_probe.errors import RunsFailed
 
 
 def job(
@@ -21,7 +22,8 @@ def job(
 
     if tied:
         threading.Thread(target=_end_with_input, daemon=True).start()
-    run_one(folder, run_id)
+    if reason := run_one(folder, run_id):
+        raise RunsFailed(reason)
 
 
 def _end_with_input() -> None:

@@ -15,7 +15,7 @@ app = typer.Typer(help="List runs, probes, methods and formats.", no_args_is_hel
 
 @app.command()
 def runs(folder: StudyFolder) -> None:
-    """Runs of a study, finished and begun."""
+    """Runs of a study: finished, failed and begun."""
     from sft_probe.cli.tables import print_table
     from sft_probe.store.runs import RunStore
 
@@ -27,6 +27,7 @@ def runs(folder: StudyFolder) -> None:
         )
         for r in store.runs()
     ]
+    rows += [(f.run, "failed", f.arm, f.seed, None, None, "", None, "") for f in store.failures()]
     rows += [(run, "unfinished", "", None, None, None, "", None, "") for run in store.unfinished()]
     columns = ("run", "status", "arm", "seed", "looks", "seconds", "device", "tokens per pass", "started")
     print_table(columns, rows)

@@ -18,6 +18,7 @@ from sft_probe.cli.options import (
     executor_of,
     parse_settings,
 )
+from sft_probe.errors import RunsFailed
 
 if TYPE_CHECKING:
     from sft_probe.execute.executors import Executor
@@ -49,7 +50,11 @@ def run(
 def run_and_report(
     spec: StudySpec, lang: Lang, *, force: bool = False, executor: Executor | None = None
 ) -> None:
-    """Run a study under a progress bar, build its report and print the path of the page."""
+    """Run a study under a progress bar, build its report and print the path of the page.
+
+    Of several processes that train one model together, only the first one shows and reports.
+    Raises: RunsFailed after the report, if some runs failed and others did not.
+    """
     from sft_probe.cli.progress import Bar
     from sft_probe.execute.local import run_study
     from sft_probe.execute.together import follows
@@ -58,8 +63,14 @@ def run_and_report(
     if follows():
         run_study(spec, force=force, executor=executor)
         return
+    failed: RunsFailed | None = None
     with Bar() as bar:
-        run_study(spec, progress=bar, force=force, executor=executor)
+        try:
+            run_study(spec, progress=bar, force=force, executor=executor)
+        except RunsFailed as error:
+            failed = error
         bar.note("writing the report")
         paths = build_report(spec.output_dir, lang=lang)
     typer.echo(paths.html)
+    if failed:
+        raise failed

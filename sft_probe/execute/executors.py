@@ -16,7 +16,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 import yaml
 
-from sft_probe.errors import SftProbeError, SpecError, nearest
+from sft_probe.errors import SftProbeError, SpecError, first_line, nearest
 from sft_probe.registry import load
 from sft_probe.store.atomic import write_text
 from sft_probe.store.documents import STUDY
@@ -103,8 +103,7 @@ def work(folder: str, run_id: str, here: str) -> str:
         )
     os.chdir(here)
     try:
-        run_one(jobs.folder, run_id)
-    except Exception as error:
+        return run_one(jobs.folder, run_id)
+    except Exception as error:  # before it began
         write_text(jobs.log(run_id), traceback.format_exc())
-        return str(error) if isinstance(error, SftProbeError) else f"{type(error).__name__}: {error}"
-    return ""
+        return str(error) if isinstance(error, SftProbeError) else first_line(error)

@@ -96,8 +96,7 @@ class Observer:
     ) -> None:
         self.base, self.budget, self.benchmark_paths = base, Budget(tokens=token_budget), benchmark_paths
         self._rendering = Rendering(data, base.tokenizer, chat_template)
-        self._base_logits = BaseLogits(base.model, self.budget)
-        self._base_states = BaseStates(base.model, self.budget)
+        self.forget()
         self._base_seen: dict[Need, Observation] = {}
         self._base_answers: dict[tuple[Prompt, Decoding], list[list[int]]] = {}
         self._benchmark_requests: Known | None = None
@@ -113,6 +112,15 @@ class Observer:
         other._base_seen = {need: seen for need, seen in self._base_seen.items() if data_of(need) <= same}
         other._cache = replace(self._cache, data=data) if self._cache else None
         return other
+
+    def forget(self) -> None:
+        """Forget the numbers read off the base so far, but not what was made of them.
+
+        They stand in for passes that would round otherwise in other company. A run that begins without them
+        ends with the same last bits in whichever process, and after whichever runs, it is done.
+        """
+        self._base_logits = BaseLogits(self.base.model, self.budget)
+        self._base_states = BaseStates(self.base.model, self.budget)
 
     def look(self, model: nn.Module, needs: Iterable[Need]) -> Observed:
         """Look once at a model for all needs. The model is given back as it was, random state included.
@@ -136,10 +144,13 @@ class Observer:
             self._base_seen |= {n: kept for n in unseen if (kept := self._cache.get(n)) is not None}
         known = ranks.gather([need in self._base_seen for need in simple_needs])
         if missing := tuple(n for n, *by in zip(simple_needs, *known, strict=True) if not all(by)):
-            for need, seen in self._see(self.base.model, missing).items():
-                self._base_seen[need] = seen
-                if self._cache and ranks.first:
-                    self._cache.put(need, seen)
+            read = self._base_logits, self._base_states
+            self.forget()
+            seen = self._see(self.base.model, missing)
+            self._base_logits, self._base_states = read
+            self._base_seen |= seen
+            if self._cache and ranks.first:
+                self._cache.put(seen)
         return Observed({need: self._base_seen[simple] for need, simple in asked.items()})
 
     def _see(self, model: nn.Module, needs: tuple[Need, ...]) -> dict[Need, Observation]:

@@ -32,6 +32,7 @@ SAMPLE = 2048  # entries read per tensor; a mean square over them is off by abou
 RUN = 16  # of them side by side, as memory is read
 RECORDS = 12  # log-spaced steps at which something is recorded, besides those at which probes look
 TOP = 0.01
+LOST = "training has left the numbers"
 INSIDE_ADAPTER = "base_model.model."
 
 
@@ -159,9 +160,10 @@ def _sums(tensor: _Tensor, before: Floats, optimizer: Any, betas: Mapping[int, t
 def _block_rows(layer: int, module: str, sums: list[_Sums]) -> Iterator[Measurement]:
     gradient, update, weight, signal, noise, moment, top = (sum(column) for column in zip(*sums, strict=True))
     why = "the first update, or the optimiser keeps no moments of Adam"
+    ratio = sqrt(update / weight) if weight > 0 else NAN
     values = (
-        ("gradient_norm", sqrt(gradient), NAN, ""),
-        ("update_ratio", sqrt(update / weight) if weight > 0 else NAN, 0.0, "the weights are all zero"),
+        ("gradient_norm", sqrt(gradient), NAN, LOST),
+        ("update_ratio", ratio, 0.0, LOST if weight > 0 or np.isnan(weight) else "the weights are all zero"),
         ("gradient_snr", signal / noise if noise > 0 else NAN, 0.0, why),
         ("second_moment_top", top / moment if moment > 0 else NAN, TOP, why),
     )

@@ -158,6 +158,7 @@ def trainer_arguments(run: ArmRun, scratch: Path) -> SFTConfig:
         data_seed=run.seed,
         report_to=list(run.report_to) or "none",
         logging_steps=max(1, run.training.max_steps // 50),
+        logging_nan_inf_filter=False,  # else a loss that is not a number is logged as if there were none
         save_strategy="no",
         disable_tqdm=True,
         max_length=None,
