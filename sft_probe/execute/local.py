@@ -170,10 +170,8 @@ def _run_elsewhere(
             job, digest = by_id[run_id], _digest(by_id[run_id].digest, prepared)
             if reason:
                 failures.append(lost(job, digest, reason, store))
-            done = store.finished(run_id, digest)
-            progress.note(
-                f"{run_id}: {'finished' if done else f'failed: {reason}' if reason else 'left out'}"
-            )
+            done = "finished" if store.finished(run_id, digest) else "left out"
+            progress.note(f"{run_id}: {f'failed: {reason}' if reason else done}")
             progress.advance(_units(spec, job))
     return failures
 
