@@ -82,6 +82,28 @@ class StoreError(InputError):
     """A run folder is missing, unfinished or damaged."""
 
 
+class DamagedRun(StoreError):
+    """A finished run is not what was written; measuring it anew mends that."""
+
+
+class LockedError(InputError):
+    """Another process is writing to the folder."""
+
+
+class Diverged(SftProbeError):
+    """Training left the numbers in which a model learns anything."""
+
+
+class RunsFailed(SftProbeError):
+    """Some runs of a study failed; the others are finished and kept."""
+
+
+def first_line(error: BaseException) -> str:
+    """An unexpected error as one sentence: its kind and the first line of its message."""
+    text = f"{type(error).__name__}: {error}".strip().splitlines()[0].rstrip(".:")
+    return f"{text}."
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """A remedy sentence that names the nearest known word, or all known words if none is near."""
     names = sorted(known)

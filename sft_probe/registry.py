@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from sft_probe.errors import DuplicateComponent, UnknownComponent, nearest
 
-Kind = Literal["probes", "methods", "formats", "edits", "architectures", "regularisers"]
+Kind = Literal["probes", "methods", "formats", "edits", "architectures", "regularisers", "executors"]
 
 
 def available(kind: Kind) -> dict[str, EntryPoint]:

@@ -18,7 +18,7 @@ app = typer.Typer(help="List runs, probes, methods and formats.", no_args_is_hel
 
 @app.command()
 def runs(folder: StudyFolder) -> None:
-    """Runs of a study, finished and begun."""
+    """Runs of a study: finished, failed and begun."""
     from sft_probe.cli.tables import print_table
     from sft_probe.store.runs import RunStore
 
@@ -30,6 +30,7 @@ def runs(folder: StudyFolder) -> None:
         )
         for r in store.runs()
     ]
+    rows += [(f.run, "failed", f.arm, f.seed, None, None, "", None, "") for f in store.failures()]
     rows += [(run, "unfinished", "", None, None, None, "", None, "") for run in store.unfinished()]
     columns = ("run", "status", "arm", "seed", "looks", "seconds", "device", "tokens per pass", "started")
     print_table(columns, rows)
@@ -77,6 +78,13 @@ def edits() -> None:
 def formats() -> None:
     """Registered formats of data rows."""
     _print(("format", "rows"), [(name, _about(part)) for name, part in _components("formats")])
+
+
+@app.command()
+def executors() -> None:
+    """Registered places where the runs of a study are made, with their options."""
+    found = [(name, ", ".join(_options(part)), _about(part)) for name, part in _components("executors")]
+    _print(("executor", "options", "what it does"), found)
 
 
 @app.command()

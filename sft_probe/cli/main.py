@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
+import threading
 import traceback
 import warnings
 from collections.abc import Sequence
 
 import typer
 
-from sft_probe.cli import demo, init, ls, probe, query, repair, report, run, validate, view, world
-from sft_probe.errors import InputError, SftProbeError
+from sft_probe.cli import demo, init, job, ls, probe, query, repair, report, run, validate, view, world
+from sft_probe.errors import InputError, SftProbeError, first_line
 
 FAILED = 1
 INTERRUPTED = 130  # what typer makes of Ctrl-C
@@ -33,6 +35,7 @@ app.command()(demo.demo)
 app.command()(init.init)
 app.command()(validate.validate)
 app.command()(run.run)
+app.command()(job.job)
 app.command()(probe.probe)
 app.command()(repair.repair)
 app.command()(report.report)
@@ -45,6 +48,7 @@ app.add_typer(world.app, name="world")
 def main(args: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. Errors become one sentence on stderr."""
     _quiet_libraries()
+    _stop_alike()
     try:
         code = int(app(args, standalone_mode=False) or 0)
         return _say(STOPPED, FAILED) if code == INTERRUPTED else code
@@ -57,7 +61,13 @@ def main(args: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("SFT_PROBE_DEBUG") == "1":
             raise
-        return _say(f"Failed: {_first_line(error)} The traceback is in {_keep_traceback()}.", FAILED)
+        return _say(f"Failed: {first_line(error)}{_keep_traceback()}", FAILED)
+
+
+def _stop_alike() -> None:
+    """Let SIGTERM, by which schedulers and containers stop a job, stop it as cleanly as Ctrl-C."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _quiet_libraries() -> None:
@@ -79,17 +89,16 @@ def _say(sentence: str, code: int) -> int:
     return code
 
 
-def _first_line(error: Exception) -> str:
-    text = f"{type(error).__name__}: {error}".strip().splitlines()[0].rstrip(".:")
-    return f"{text}."
-
-
 def _keep_traceback() -> str:
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="sft-probe-", suffix=".log", delete=False, encoding="utf-8"
-    ) as log:
-        log.write(traceback.format_exc())
-    return log.name
+    """Where the traceback is, in a sentence; empty if there is no room for it."""
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="sft-probe-", suffix=".log", delete=False, encoding="utf-8"
+        ) as log:
+            log.write(traceback.format_exc())
+    except OSError:
+        return ""
+    return f" The traceback is in {log.name}."
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from sft_probe.observe.cache import cache_folder
 from sft_probe.observe.observer import Observer
 from sft_probe.probes.selection import select
 from sft_probe.store.documents import write_audit, write_environment, write_probes
+from sft_probe.store.lock import locked
 from sft_probe.store.runs import BASE, RunStore
 from sft_probe.study.progress import Progress, Silent
 from sft_probe.study.spec import ModelSpec, ProbeSpec
@@ -53,16 +54,17 @@ def probe_checkpoints(pairs: Pairs, *, progress: Progress | None = None) -> Prep
     checkpoint does not fit its base.
     """
     progress = progress or Silent()
-    prepared = _prepare(pairs)
-    store = RunStore(pairs.output_dir)
-    progress.note(f"device: {prepared.base.device}")
-    progress.start(1 + len(pairs.tuned))
-    try:
-        _look(BASE, None, prepared, store, progress)
-        for name, path in _names(pairs.tuned).items():
-            _look(name, path, prepared, store, progress)
-    finally:
-        progress.close()
+    with locked(pairs.output_dir):
+        prepared = _prepare(pairs)
+        store = RunStore(pairs.output_dir)
+        progress.note(f"device: {prepared.base.device}")
+        progress.start(1 + len(pairs.tuned))
+        try:
+            _look(BASE, None, prepared, store, progress)
+            for name, path in _names(pairs.tuned).items():
+                _look(name, path, prepared, store, progress)
+        finally:
+            progress.close()
     return prepared
 
 
@@ -117,7 +119,7 @@ def _look(name: str, path: str | None, prepared: Prepared, store: RunStore, prog
         "model_name_or_path": path or prepared.base.path,
         "probes": {probe.name: repr(probe) for probe in prepared.probes},
     }
-    if not store.finished(name, str(config["digest"])):
+    if not store.finished(name, str(config["digest"]), progress.note):
         with store.open_run(name, config=config, environment=prepared.environment) as writer:
             for step, look in ((0, prepared.base.model), (AFTER, model))[: 2 if path else 1]:
                 battery = prepared.battery()

@@ -90,9 +90,10 @@ class Prepared:
         return changed, done.log
 
 
-def prepare(spec: StudySpec) -> Prepared:
+def prepare(spec: StudySpec, *, keep: bool = True) -> Prepared:
     """Read and audit the data, load the base, build the probes; keep what the report needs of them.
 
+    keep: False in a process that works on a study which another one has begun, and writes nothing of it.
     Raises: InputError for whatever cannot be used, before any compute is spent.
     """
     probes = make_probes(spec.probes)
@@ -107,12 +108,13 @@ def prepare(spec: StudySpec) -> Prepared:
     findings = audit(
         data["train"], data["test"], base.tokenizer, spec.data.max_length, all_turns=trains_all_turns(spec)
     )
-    write_audit(spec.output_dir, findings)
-    stop_on_errors(findings, spec.data.allow)
     environment = describe_environment(spec.base, base, data)
-    write_environment(spec.output_dir, environment)
-    abouts = {probe.name: probe.about for probe in probes} | ({RELEARNING: ABOUT} if spec.revive else {})
-    write_probes(spec.output_dir, abouts, chosen.not_applicable)
+    if keep:
+        write_audit(spec.output_dir, findings)
+        stop_on_errors(findings, spec.data.allow)
+        write_environment(spec.output_dir, environment)
+        abouts = {probe.name: probe.about for probe in probes} | ({RELEARNING: ABOUT} if spec.revive else {})
+        write_probes(spec.output_dir, abouts, chosen.not_applicable)
     observer = Observer(
         base,
         chosen.data,

@@ -76,6 +76,15 @@ def peak_memory() -> int:
     return peak if sys.platform == "darwin" else 1024 * peak
 
 
+def job_memory(base: LoadedModel) -> int:
+    """Bytes that a job of a study will take beside others, by what was in use here after looking at the base.
+
+    Full fine-tuning adds the weights once more, gradients and two moments of Adam, all of them float32; an
+    adapter takes less.
+    """
+    return peak_memory() + 4 * 4 * base.model.num_parameters()
+
+
 class _Clock(TrainerCallback):
     """Time from the end of the first step to that of the last, per step."""
 

@@ -1,8 +1,10 @@
 """What the base shows, kept on disk under a name made of all that decides it.
 
-A file holds one observation: the sha256 of what follows, a line break, then safetensors (arrays, and one
-that is the JSON of all else). Nothing is unpickled. A file whose digest does not fit is not trusted: the base
-is looked at again and the file replaced. Files appear by rename, so processes may share a folder.
+A file holds one observation: the sha256 of what follows and the name of the look it was made in, a line
+break, then safetensors (arrays, and one that is the JSON of all else). Nothing is unpickled. A file whose
+digest does not fit is not trusted: the base is looked at again and the file replaced. Files appear by rename,
+so processes may share a folder. What was kept of a look counts once all of it is there: how a sum rounds
+depends on what shares a batch, so a look that was cut short is made again with the same company.
 """
 
 from __future__ import annotations
@@ -30,8 +32,9 @@ from sft_probe.store.atomic import write_bytes
 if TYPE_CHECKING:
     from sft_probe.models.load import LoadedModel
 
-FORMAT = 3  # raised when an observation comes to mean something else under the same fields
+FORMAT = 4  # raised when an observation comes to mean something else under the same fields
 SUFFIX = ".observation"
+WHOLE = ".whole"
 STRUCTURE = "structure"
 VARIABLE = "SFT_PROBE_CACHE"
 OFF = ("0", "off", "no", "none")
@@ -76,20 +79,29 @@ class BaseCache:
             content = path.read_bytes()
         except OSError:
             return None
-        digest, _, payload = content.partition(b"\n")
-        if hashlib.sha256(payload).hexdigest().encode() != digest:
+        head, _, payload = content.partition(b"\n")
+        digest, _, look = head.decode(errors="replace").partition(" ")
+        if hashlib.sha256(payload).hexdigest() != digest:
             logger.warning("%s is damaged; the base is looked at again", path)
+            return None
+        if not (self.folder / f"{look}{WHOLE}").is_file():
             return None
         return decode(payload, self._examples(need))
 
-    def put(self, need: Need, observation: Observation) -> None:
-        """Keep what a need was shown. Weights and unembedding are not kept: they are the base itself."""
-        if isinstance(need, Standing):
+    def put(self, seen: Mapping[Need, Observation]) -> None:
+        """Keep what one look at the base has shown.
+
+        Weights and unembedding are not kept: they are the base itself.
+        """
+        kept = {self.path(need): need for need in seen if not isinstance(need, Standing)}
+        if not kept:
             return
-        payload = encode(observation, self._examples(need))
-        content = hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload
+        look = hashlib.sha256("\n".join(sorted(path.name for path in kept)).encode()).hexdigest()
         try:
-            write_bytes(self.path(need), content)
+            for path, need in kept.items():
+                payload = encode(seen[need], self._examples(need))
+                write_bytes(path, f"{hashlib.sha256(payload).hexdigest()} {look}\n".encode() + payload)
+            write_bytes(self.folder / f"{look}{WHOLE}", b"")
         except OSError as error:
             logger.warning("%s cannot be written, so nothing is kept there: %s", self.folder, error)
 

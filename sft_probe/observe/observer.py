@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sft_probe.data.examples import DataSets
+from sft_probe.data.examples import DataSets, Example
 from sft_probe.models.anatomy import context_length
 from sft_probe.models.load import LoadedModel
 from sft_probe.models.sharing import shared_copy
@@ -62,6 +62,7 @@ from sft_probe.observe.needs import (
 )
 from sft_probe.observe.observations import Observation, Observed, ScoresSeen
 from sft_probe.observe.passages import Batch, Budget, Passage
+from sft_probe.observe.ranks import Ranks, divided, merged, together
 from sft_probe.observe.reading_out import unembedding_seen
 from sft_probe.observe.rendering import Rendering
 from sft_probe.observe.scoring import Question, Reader, ScoreReader, TokenScores, read_passages
@@ -95,8 +96,7 @@ class Observer:
     ) -> None:
         self.base, self.budget, self.benchmark_paths = base, Budget(tokens=token_budget), benchmark_paths
         self._rendering = Rendering(data, base.tokenizer, chat_template)
-        self._base_logits = BaseLogits(base.model, self.budget)
-        self._base_states = BaseStates(base.model, self.budget)
+        self.forget()
         self._base_seen: dict[Need, Observation] = {}
         self._base_answers: dict[tuple[Prompt, Decoding], list[list[int]]] = {}
         self._benchmark_requests: Known | None = None
@@ -112,6 +112,15 @@ class Observer:
         other._base_seen = {need: seen for need, seen in self._base_seen.items() if data_of(need) <= same}
         other._cache = replace(self._cache, data=data) if self._cache else None
         return other
+
+    def forget(self) -> None:
+        """Forget the numbers read off the base so far, but not what was made of them.
+
+        They stand in for passes that would round otherwise in other company. A run that begins without them
+        ends with the same last bits in whichever process, and after whichever runs, it is done.
+        """
+        self._base_logits = BaseLogits(self.base.model, self.budget)
+        self._base_states = BaseStates(self.base.model, self.budget)
 
     def look(self, model: nn.Module, needs: Iterable[Need]) -> Observed:
         """Look once at a model for all needs. The model is given back as it was, random state included.
@@ -129,17 +138,44 @@ class Observer:
         as it is. Other changes of the model are made, and divergences are from the base without them.
         """
         asked = {need: at_base(need) for need in needs}
-        unseen = [need for need in dict.fromkeys(asked.values()) if need not in self._base_seen]
+        simple_needs, ranks = tuple(dict.fromkeys(asked.values())), Ranks.here()
+        unseen = [need for need in simple_needs if need not in self._base_seen]
         if self._cache:
             self._base_seen |= {n: kept for n in unseen if (kept := self._cache.get(n)) is not None}
-        if missing := tuple(need for need in unseen if need not in self._base_seen):
-            for need, seen in self._see(self.base.model, missing).items():
-                self._base_seen[need] = seen
-                if self._cache:
-                    self._cache.put(need, seen)
+        known = ranks.gather([need in self._base_seen for need in simple_needs])
+        if missing := tuple(n for n, *by in zip(simple_needs, *known, strict=True) if not all(by)):
+            read = self._base_logits, self._base_states
+            self.forget()
+            seen = self._see(self.base.model, missing)
+            self._base_logits, self._base_states = read
+            self._base_seen |= seen
+            if self._cache and ranks.first:
+                self._cache.put(seen)
         return Observed({need: self._base_seen[simple] for need, simple in asked.items()})
 
     def _see(self, model: nn.Module, needs: tuple[Need, ...]) -> dict[Need, Observation]:
+        """What all processes see together, where several train the model, else what this one sees."""
+        if (ranks := Ranks.here()).count == 1:
+            return self._see_here(model, needs)
+        number = {need: at for at, need in enumerate(needs)}
+        parts, whole = divided(needs, ranks, lambda need: len(self._examples(need) or ()))
+        part = copy(self)
+        part._rendering = self._rendering.part(ranks.rank, ranks.count)
+        part._base_seen, part._cache = {}, None
+        own: dict[Need, Observation] = {}
+
+        def look() -> dict[int, Observation]:
+            own.update(part._see_here(model, tuple(parts)) | self._see_here(model, tuple(whole)))
+            return {number[n]: s for n, s in own.items() if not isinstance(n, Weights | Unembedding)}
+
+        found = merged(together(ranks, look), lambda at: self._examples(needs[at]))
+        return own | {needs[at]: seen for at, seen in found.items()}
+
+    def _examples(self, need: Need) -> tuple[Example, ...] | None:
+        dataset = getattr(need, "dataset", None)
+        return self._rendering.examples(dataset, getattr(need, "limit", None)) if dataset else None
+
+    def _see_here(self, model: nn.Module, needs: tuple[Need, ...]) -> dict[Need, Observation]:
         """Group by group of needs under the same changes of the model, the plain model first.
 
         Directions are measured on the plain models. A base that is changed is a copy over the same weights,

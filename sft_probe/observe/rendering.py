@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -49,6 +50,13 @@ class Rendering:
         self._prepared: dict[tuple[str, Wording], list[Prepared]] = {}
         self._candidates: dict[FewShot, list[Example]] = {}
         self._stops: tuple[int, ...] | None = None
+        self._part = (0, 1)
+
+    def part(self, rank: int, count: int) -> Rendering:
+        """The same for every `count`-th example of a data set, from number `rank` on."""
+        other = copy(self)
+        other._part = (rank, count)
+        return other
 
     @property
     def stops(self) -> tuple[int, ...]:
@@ -59,16 +67,19 @@ class Rendering:
 
     def examples(self, name: str, limit: int | None) -> tuple[Example, ...]:
         """The first examples of a data set. Raises: DataError if it does not exist or has no rows."""
-        examples = self.data[name].examples[:limit]
-        if not examples:
-            raise DataError(f"data set '{name}' has no rows.", file=self.data[name].source or None)
-        return examples
+        return self._first(name, limit)[self._part[0] :: self._part[1]]
 
     def prepared(self, name: str, limit: int | None, wording: Wording = AS_TRAINED) -> list[Prepared]:
         """The same examples in token ids. Raises: DataError if few-shot examples are wanting."""
         known = self._prepared.setdefault((name, wording), [])
-        known += [self._prepare(e, wording) for e in self.examples(name, limit)[len(known) :]]
-        return known[:limit]
+        known += [self._prepare(e, wording) for e in self._first(name, limit)[len(known) :]]
+        return known[:limit][self._part[0] :: self._part[1]]
+
+    def _first(self, name: str, limit: int | None) -> tuple[Example, ...]:
+        examples = self.data[name].examples[:limit]
+        if not examples:
+            raise DataError(f"data set '{name}' has no rows.", file=self.data[name].source or None)
+        return examples
 
     def prefill(self, wording: Wording) -> tuple[int, ...]:
         """Tokens that every answer is made to begin with."""

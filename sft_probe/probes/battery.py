@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Protocol
 
 from sft_probe.errors import SpecError, nearest
+from sft_probe.observe.gathering import gathered
+from sft_probe.observe.ranks import Ranks
 from sft_probe.registry import load
 from sft_probe.schema import Measurements
 
@@ -75,17 +77,21 @@ class Battery:
         skip: Collection[str] = (),
         on_probe: Callable[[str], None] = _nothing,
     ) -> dict[str, Measurements]:
-        """Look once at `model` for all probes not named in `skip`; probe name to what it measured."""
+        """Look once at `model` for all probes not named in `skip`; probe name to what it measured.
+
+        Where several processes train the model, all look and the first one judges; the others get nothing.
+        """
         probes = [probe for probe in self.probes if probe.name not in skip]
         needs = tuple(dict.fromkeys(need for probe in probes for need in probe.needs()))
         on_probe("look")
-        with _timing(self.seconds, "look"):
-            base, seen = self.observer.look_at_base(needs), self.observer.look(model, needs)
-        found = {}
-        for probe in probes:
-            on_probe(probe.name)
-            with _timing(self.seconds, probe.name):
-                found[probe.name] = probe.measure(seen, base)
+        found: dict[str, Measurements] = {}
+        with gathered(model):
+            with _timing(self.seconds, "look"):
+                base, seen = self.observer.look_at_base(needs), self.observer.look(model, needs)
+            for probe in probes if Ranks.here().first else ():
+                on_probe(probe.name)
+                with _timing(self.seconds, probe.name):
+                    found[probe.name] = probe.measure(seen, base)
         return found
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from sft_probe.store.failures import Failure
     from sft_probe.store.manifest import RunManifest
 
 
@@ -48,6 +49,7 @@ class Material:
     train_log: pd.DataFrame
     runs: tuple[RunManifest, ...]
     unfinished: tuple[str, ...]
+    failures: tuple[Failure, ...]
     arms: tuple[Arm, ...]
     reference: str
     study: Mapping[str, Any]
@@ -90,6 +92,7 @@ def load(output_dir: Path) -> Material:
         train_log=store.train_log(),
         runs=runs,
         unfinished=store.unfinished(),
+        failures=store.failures(),
         arms=arms,
         reference=asked if asked in names else next(iter(names), ""),
         study=study,

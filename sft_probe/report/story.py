@@ -107,10 +107,12 @@ def _covers(found: Findings, words: Words) -> str:
 
 
 def _warnings(material: Material, words: Words) -> list[str]:
-    if not material.unfinished:
-        return []
-    runs = words.listed(material.unfinished)
-    return [words("page.unfinished", n=len(material.unfinished), runs=runs)]
+    """What is missing: runs that failed, with their reasons, and runs that are not finished."""
+    warnings = [words("page.failed", run=failure.run, reason=failure.reason) for failure in material.failures]
+    if material.unfinished:
+        runs = words.listed(material.unfinished)
+        warnings.append(words("page.unfinished", n=len(material.unfinished), runs=runs))
+    return warnings
 
 
 def _runs_table(material: Material, words: Words) -> Table:

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from sft_probe.errors import StoreError
+from sft_probe.errors import DamagedRun, StoreError
 from sft_probe.schema import SCHEMA_VERSION
 from sft_probe.store.atomic import sha256_of, write_json
 
@@ -51,22 +51,22 @@ class RunManifest:
         write_json(folder / MANIFEST, asdict(self))
 
     def verify(self, folder: Path) -> None:
-        """Raises: StoreError that names the first file whose content is not what was written."""
+        """Raises: DamagedRun that names the first file whose content is not what was written."""
         for name, expected in self.files.items():
             path = folder / name
             if not path.is_file():
-                raise StoreError("the file is missing from a finished run.", file=path, remedy=_REDO)
+                raise DamagedRun("the file is missing from a finished run.", file=path, remedy=_REDO)
             if sha256_of(path) != expected:
-                raise StoreError("the file is damaged: its sha256 changed.", file=path, remedy=_REDO)
+                raise DamagedRun("the file is damaged: its sha256 changed.", file=path, remedy=_REDO)
 
 
-_REDO = "Remove the run's folder and run the study again to measure it anew."
+_REDO = "Run the study again, and it is measured anew; or remove the run's folder."
 
 
 def read_manifest(folder: Path) -> RunManifest | None:
     """The manifest of a run folder, or None if the run is unfinished.
 
-    Raises: StoreError if the manifest cannot be read or was written by a newer version.
+    Raises: DamagedRun if the manifest cannot be read, StoreError if a newer version wrote it.
     """
     path = folder / MANIFEST
     if not path.is_file():
@@ -82,18 +82,18 @@ def read_manifest(folder: Path) -> RunManifest | None:
     try:
         manifest = RunManifest(**{name: value for name, value in raw.items() if name in known})
     except TypeError as error:
-        raise StoreError(f"the manifest is incomplete: {error}.", file=path, remedy=_REDO) from error
+        raise DamagedRun(f"the manifest is incomplete: {error}.", file=path, remedy=_REDO) from error
     return _with_tuples(manifest)
 
 
 def read_raw(path: Path) -> dict[str, Any]:
-    """A manifest as it stands in its file. Raises: StoreError if it is no JSON object."""
+    """A manifest as it stands in its file. Raises: DamagedRun if it is no JSON object."""
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise StoreError(f"the manifest cannot be read: {error}.", file=path, remedy=_REDO) from error
+        raise DamagedRun(f"the manifest cannot be read: {error}.", file=path, remedy=_REDO) from error
     if not isinstance(raw, dict):
-        raise StoreError("the manifest is not a JSON object.", file=path, remedy=_REDO)
+        raise DamagedRun("the manifest is not a JSON object.", file=path, remedy=_REDO)
     return raw
 
 

@@ -2,6 +2,7 @@
 
 <output_dir>/runs/<run_id>/config.yaml, environment.json, measurements.parquet, items.parquet,
                            train_log.parquet, manifest.json
+<output_dir>/runs/<run_id>/failure.json   alone, if the run failed
 <output_dir>/runs/<run_id>/parts/      one file per table, step and probe while the run goes on
 """
 
@@ -14,14 +15,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from sft_probe.errors import StoreError
+from sft_probe.errors import DamagedRun, StoreError
 from sft_probe.store.columns import SCHEMAS
+from sft_probe.store.failures import FAILURE, Failure, read_failure
 from sft_probe.store.manifest import FINISHED, MANIFEST, RunManifest, read_manifest
 from sft_probe.store.migrations import migrate
 from sft_probe.store.writer import RunWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     import pandas as pd
@@ -58,16 +60,37 @@ class RunStore:
             raise StoreError(f"the config of run '{run_id}' lacks {', '.join(missing)}.")
         return RunWriter(self._emptied(self.folder / run_id), config, environment)
 
-    def finished(self, run_id: str, digest: str) -> bool:
+    def finished(self, run_id: str, digest: str, note: Callable[[str], None] = lambda _: None) -> bool:
         """True if this run stands complete and undamaged under the same digest: nothing to redo.
 
-        Raises: StoreError, naming the file, if the run is finished but damaged.
+        note: told, in a sentence that names the file, what is damaged in a run that must be done again.
+        Raises: StoreError if a newer version wrote the run.
         """
-        manifest = self._read(self.folder / run_id)
-        if manifest is None or manifest.status != FINISHED or manifest.digest != digest:
+        folder = self.folder / run_id
+        try:
+            manifest = self._read(folder)
+            if manifest is None or manifest.status != FINISHED or manifest.digest != digest:
+                return False
+            manifest.verify(folder)
+        except DamagedRun as error:
+            note(f"{run_id} is done again. {error.file}: {error.message}")
             return False
-        manifest.verify(self.folder / run_id)
         return True
+
+    def fail(self, failure: Failure) -> None:
+        """Keep why a run failed, in place of what there is of it.
+
+        Raises: OSError if not even that can be written, as on a full disk.
+        """
+        failure.save(self._emptied(self.folder / failure.run))
+
+    def failure(self, run_id: str) -> Failure | None:
+        """Why a run failed; None if it did not."""
+        return read_failure(self.folder / run_id)
+
+    def failures(self) -> tuple[Failure, ...]:
+        """All failed runs, by run id."""
+        return tuple(found for folder in self._folders() if (found := read_failure(folder)) is not None)
 
     def runs(self) -> tuple[RunManifest, ...]:
         """Manifests of all finished runs: the base first, then by run id."""
@@ -76,8 +99,9 @@ class RunStore:
         return tuple(sorted(finished, key=lambda m: (m.arm != BASE, m.run)))
 
     def unfinished(self) -> tuple[str, ...]:
-        """Ids of runs that were begun and not finished."""
-        return tuple(folder.name for folder in self._folders() if not (folder / MANIFEST).is_file())
+        """Ids of runs that were begun and neither finished nor failed."""
+        ended = (MANIFEST, FAILURE)
+        return tuple(f.name for f in self._folders() if not any((f / name).is_file() for name in ended))
 
     def config(self, run_id: str) -> dict[str, Any]:
         """The config a run was opened with. Raises: StoreError if there is no such run."""

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from sft_probe.errors import UnknownArchitecture
 from sft_probe.measures.training import Moments, gradient_power, top_share
 from sft_probe.models.anatomy import Anatomy, Place, anatomy
+from sft_probe.observe.gathering import whole
 from sft_probe.schema import NAN, Measurement, Measurements
 from sft_probe.stats.intervals import Floats
 from sft_probe.study.schedule import probe_steps
@@ -31,6 +32,7 @@ SAMPLE = 2048  # entries read per tensor; a mean square over them is off by abou
 RUN = 16  # of them side by side, as memory is read
 RECORDS = 12  # log-spaced steps at which something is recorded, besides those at which probes look
 TOP = 0.01
+LOST = "training has left the numbers"
 INSIDE_ADAPTER = "base_model.model."
 
 
@@ -44,7 +46,7 @@ class _Tensor:
 
     def read(self, values: Tensor) -> Tensor:
         """The entries of a tensor of this shape, as float32."""
-        flat = values.detach().reshape(-1)
+        flat = whole(values.detach()).reshape(-1)
         return (flat if self.entries is None else flat[self.entries]).float()
 
     @property
@@ -142,7 +144,7 @@ def _groups(optimizer: Any) -> dict[int, tuple[float, float]]:
 
 def _sums(tensor: _Tensor, before: Floats, optimizer: Any, betas: Mapping[int, tuple[float, float]]) -> _Sums:
     after, weight = _numpy(tensor.read(tensor.weight)), tensor.weight
-    gradient = float(torch.linalg.vector_norm(weight.grad)) ** 2 if weight.grad is not None else 0.0
+    gradient = float(torch.linalg.vector_norm(whole(weight.grad))) ** 2 if weight.grad is not None else 0.0
     update, size = (tensor.scale * float(x @ x) for x in (after - before, before))
     signal = noise = moment = top = NAN
     state = optimizer.state.get(weight, {}) if id(weight) in betas else {}
@@ -158,9 +160,10 @@ def _sums(tensor: _Tensor, before: Floats, optimizer: Any, betas: Mapping[int, t
 def _block_rows(layer: int, module: str, sums: list[_Sums]) -> Iterator[Measurement]:
     gradient, update, weight, signal, noise, moment, top = (sum(column) for column in zip(*sums, strict=True))
     why = "the first update, or the optimiser keeps no moments of Adam"
+    ratio = sqrt(update / weight) if weight > 0 else NAN
     values = (
-        ("gradient_norm", sqrt(gradient), NAN, ""),
-        ("update_ratio", sqrt(update / weight) if weight > 0 else NAN, 0.0, "the weights are all zero"),
+        ("gradient_norm", sqrt(gradient), NAN, LOST),
+        ("update_ratio", ratio, 0.0, LOST if weight > 0 or np.isnan(weight) else "the weights are all zero"),
         ("gradient_snr", signal / noise if noise > 0 else NAN, 0.0, why),
         ("second_moment_top", top / moment if moment > 0 else NAN, TOP, why),
     )

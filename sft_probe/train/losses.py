@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from sft_probe.data.chat import IGNORED, stop_token_ids
 from sft_probe.errors import ModelError
+from sft_probe.observe.ranks import Ranks
 from sft_probe.schema import Measurement
 from sft_probe.stats.intervals import mean_interval
 
@@ -83,7 +84,7 @@ class TokenLosses:
         batches, self._batches = self._batches, []
         if not batches:
             return
-        losses, kinds, examples, strata = self._sorted(batches)
+        losses, kinds, examples, strata = _of_all(self._sorted(batches))
         yield _row("token_loss", losses, examples)
         for kind in KINDS if self._tokenizer is not None else ():
             if (own := kinds == kind).any():
@@ -138,6 +139,16 @@ def _losses(output: Any, labels: Tensor) -> Tensor | None:
                 logits[row, column].float(), targets[row, column], reduction="none"
             )
     return losses
+
+
+def _of_all(own: tuple[NDArray[Any], ...]) -> tuple[NDArray[Any], ...]:
+    """What every process that trains the model has heard; rows are numbered on."""
+    parts, at = Ranks.here().gather(own), 0
+    columns = []
+    for losses, kinds, rows, strata in parts:
+        columns.append((losses, kinds, rows + at, strata))
+        at = at + int(rows.max(initial=-1)) + 1
+    return tuple(np.concatenate(column) for column in zip(*columns, strict=True))
 
 
 def _row(metric: str, losses: NDArray[np.float64], examples: Ints, stratum: str = "") -> Measurement:

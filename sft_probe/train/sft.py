@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from math import gcd
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,6 +15,7 @@ from sft_probe.errors import ModelError, SpecError, nearest
 from sft_probe.models.digest import weights_digest
 from sft_probe.models.load import LoadedModel, trainable_copy
 from sft_probe.models.sharing import own_weights
+from sft_probe.observe.ranks import Ranks
 from sft_probe.registry import load
 from sft_probe.study.spec import ArmSpec, TrainingSpec
 from sft_probe.train.packing import packed, require_apart
@@ -186,10 +188,30 @@ def trainer_arguments(run: ArmRun, scratch: Path) -> SFTConfig:
         data_seed=run.seed,
         report_to=list(run.report_to) or "none",
         logging_steps=max(1, run.training.max_steps // 50),
+        logging_nan_inf_filter=False,  # else a loss that is not a number is logged as if there were none
         save_strategy="no",
         disable_tqdm=True,
         max_length=run.max_length if run.training.packing else None,
         dataset_kwargs={"skip_prepare_dataset": True},
         remove_unused_columns=False,
-        **run.training.model_dump(exclude={"loss_on"}),
+        **run.training.model_dump(exclude={"loss_on"}) | batch_of_each(run.training, Ranks.here().count),
     )
+
+
+def batch_of_each(training: TrainingSpec, count: int) -> dict[str, int]:
+    """Batch size and accumulation in each of several processes, so that a step takes the rows as in one.
+
+    Raises: SpecError if the rows of a step cannot be shared out.
+    """
+    size, passes = training.per_device_train_batch_size, training.gradient_accumulation_steps
+    side_by_side = gcd(passes, count)
+    if size % (count // side_by_side):
+        raise SpecError(
+            f"the {size * passes} rows of an optimiser step cannot be shared out among {count} processes.",
+            field="training.per_device_train_batch_size",
+            remedy=f"Take a multiple of {count // side_by_side}.",
+        )
+    return {
+        "per_device_train_batch_size": size // (count // side_by_side),
+        "gradient_accumulation_steps": passes // side_by_side,
+    }

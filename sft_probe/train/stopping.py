@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
 
+from sft_probe.observe.gathering import gathered
 from sft_probe.observe.needs import Generations
 from sft_probe.probes.format_adherence import well_formed
 
@@ -37,7 +38,9 @@ class StopAtForm(TrainerCallback):
         """Look if it is time."""
         if state.global_step % self._stop.every:
             return
-        share = float(well_formed(self._observer.look(rest["model"], [self._asked])[self._asked]).mean())
+        with gathered(rest["model"]):
+            seen = self._observer.look(rest["model"], [self._asked])
+        share = float(well_formed(seen[self._asked]).mean())
         self._sink.log(state.global_step, {"well_formed": share})
         self._reached = self._reached + 1 if share >= self._stop.well_formed else 0
         if self._reached == IN_A_ROW:

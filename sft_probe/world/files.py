@@ -151,6 +151,6 @@ def _write(path: Path, text: str) -> None:
     if path.exists() and path.read_bytes() == content:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     partial.write_bytes(content)
     os.replace(partial, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,14 +45,20 @@ def data_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture
-def study(model_folder: Path, data_files: dict[str, Path], tmp_path: Path) -> Callable[..., StudySpec]:
+def study(study_in: Callable[..., StudySpec], tmp_path: Path) -> Callable[..., StudySpec]:
     """A small study; keyword arguments replace its top-level keys."""
+    return partial(study_in, tmp_path / "out")
 
-    def make(**changes: Any) -> StudySpec:
+
+@pytest.fixture(scope="session")
+def study_in(model_folder: Path, data_files: dict[str, Path]) -> Callable[..., StudySpec]:
+    """The same in a folder of one's choice."""
+
+    def make(folder: Path, **changes: Any) -> StudySpec:
         raw: dict[str, Any] = {
             "name": "tiny",
             "model_name_or_path": str(model_folder),
-            "output_dir": str(tmp_path / "out"),
+            "output_dir": str(folder),
             "data": {"train": str(data_files["train"]), "test": str(data_files["test"]), "max_test_rows": 8},
             "seeds": [0, 1],
             "max_steps": 3,

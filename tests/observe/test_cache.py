@@ -129,6 +129,25 @@ def test_the_base_is_looked_at_once(tmp_path: Path, counted: Callable[[], int]) 
     assert cache_size(tmp_path)[0] == len(NEEDS)
 
 
+def test_what_a_look_that_was_cut_short_has_kept_does_not_count(tmp_path: Path) -> None:
+    """Else the rest would be seen in smaller company after a kill, and round otherwise."""
+    cache = BaseCache(tmp_path, BASE, DATA)
+    look = Observer(BASE, DATA, cache=tmp_path).look_at_base(NEEDS[:3])
+    Observer(BASE, DATA, cache=tmp_path).look_at_base(NEEDS[3:])
+    whole = [path for path in tmp_path.glob("*.whole") if path.stem in look_of(cache, NEEDS[0])]
+    assert len(whole) == 1
+    whole[0].unlink()
+    assert [cache.get(need) is None for need in NEEDS] == [True] * 3 + [False] * 3
+    again = Observer(BASE, DATA, cache=tmp_path).look_at_base(NEEDS)
+    assert all(cache.get(need) is not None for need in NEEDS)
+    for need in NEEDS[:3]:
+        assert_same(again[need], look[need])
+
+
+def look_of(cache: BaseCache, need: Need) -> str:
+    return cache.path(need).read_bytes().partition(b"\n")[0].decode()
+
+
 def test_without_a_folder_nothing_is_kept(
     tmp_path: Path, counted: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -267,7 +286,7 @@ def keep_and_read(folder: Path, seen: Observation, faults: Any) -> None:
     cache = BaseCache(folder, BASE, DATA)
     for limit in 40 * (7, 8, 9):
         need = States(dataset="test", limit=limit)
-        cache.put(need, seen)
+        cache.put({need: seen})
         kept = cache.get(need)
         if kept is None or encode(kept, DATA["test"].examples) != encode(seen, DATA["test"].examples):
             faults.put(limit)

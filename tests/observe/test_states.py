@@ -12,7 +12,7 @@ from sft_probe.data.chat import render
 from sft_probe.errors import ModelError
 from sft_probe.models.anatomy import anatomy
 from sft_probe.observe import states as states_module
-from sft_probe.observe.needs import Scores, StateLikeness, StatePlace, States
+from sft_probe.observe.needs import Generations, Scores, StateLikeness, StatePlace, States
 from sft_probe.observe.observer import Observer
 from sft_probe.observe.passages import Passage
 from sft_probe.observe.states import chosen_positions
@@ -134,11 +134,26 @@ def test_the_base_is_exactly_like_itself() -> None:
     np.testing.assert_array_equal(seen.drift, 0)
 
 
-def test_states_of_the_base_are_read_once() -> None:
+def test_states_of_the_base_are_read_once_for_all_looks_at_models() -> None:
     base, need = tiny_base(), StateLikeness(dataset="test")
-    observer, tuned, passes = Observer(base, DATA), tiny_tuned(base), []
+    observer, passes = Observer(base, DATA), []
+    first, second = (tiny_tuned(base, seed=seed) for seed in (1, 2))
     anatomy(base.model).blocks[0].register_forward_hook(lambda *_: passes.append(1))
     observer.look_at_base([need])
+    observer.look(first, [need])
     passes.clear()
-    observer.look(tuned, [need])
+    observer.look(second, [need])
     assert not passes
+
+
+def test_a_look_rounds_alike_whatever_was_seen_of_the_base_before() -> None:
+    """Else a study that was killed would end with other last bits than one that was not."""
+    base = tiny_base()
+    tuned, need = tiny_tuned(base), StateLikeness(dataset="test")
+    expected = Observer(base, DATA).look(tuned, [need])[need].cka.tobytes()
+    after = Observer(base, DATA)
+    after.look_at_base([need, Scores(dataset="text"), Generations(dataset="test", max_new_tokens=6)])
+    assert after.look(tuned, [need])[need].cka.tobytes() == expected
+    after.look(tiny_tuned(base, seed=3), [need, Scores(dataset="text", limit=5)])
+    after.forget()
+    assert after.look(tuned, [need])[need].cka.tobytes() == expected

@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from sft_probe.store.atomic import sha256_of, write_bytes, write_json, write_parquet
+from sft_probe.store.atomic import remove_leftovers, sha256_of, write_bytes, write_json, write_parquet
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -19,6 +19,15 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(OSError, match="no space"):
         write_parquet(path, pa.table({"x": [1]}))
     assert path.read_bytes() == b"old"
+    assert [p.name for p in path.parent.iterdir()] == ["table.parquet"]
+
+
+def test_leftovers_go_and_nothing_else(tmp_path: Path) -> None:
+    names = (".report.html.123.tmp", ".lock", "notes.tmp", "a.parquet")
+    for name in names:
+        write_bytes(tmp_path / "deep" / name, b"x")
+    remove_leftovers(tmp_path)
+    assert sorted(p.name for p in (tmp_path / "deep").iterdir()) == [".lock", "a.parquet", "notes.tmp"]
 
 
 def test_nothing_is_left_beside_the_file(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from sft_probe.errors import StoreError
 from sft_probe.schema import ITEM_COLUMNS, MEASUREMENT_COLUMNS, Measurements
+from sft_probe.store.failures import Failure
 from sft_probe.store.runs import RunStore
 
 from .conftest import ENVIRONMENT, a_config, some_measurements, write_run
@@ -80,6 +81,20 @@ def test_an_interrupted_run_is_unfinished_keeps_its_parts_and_is_replaced(store:
     assert len(store.measurements()) == 4
 
 
+def test_a_failure_takes_the_place_of_its_run_and_a_new_run_that_of_the_failure(store: RunStore) -> None:
+    failure = Failure(run="full-seed0", arm="full", seed=0, digest="d", kind="error", reason="No.")
+    write_run(store)
+    store.fail(failure)
+    assert store.failures() == (failure,)
+    assert store.failure("full-seed0") == failure
+    assert [path.name for path in (store.folder / "full-seed0").iterdir()] == ["failure.json"]
+    assert store.unfinished() == store.runs() == ()
+    write_run(store)
+    assert store.failures() == ()
+    assert store.failure("full-seed0") is None
+    assert len(store.runs()) == 1
+
+
 def test_appending_a_pair_again_replaces_it(store: RunStore) -> None:
     with store.open_run("full-seed0", config=a_config(), environment=ENVIRONMENT) as run:
         run.append(0, "task_alignment", some_measurements(0.1))
@@ -92,14 +107,17 @@ def test_appending_a_pair_again_replaces_it(store: RunStore) -> None:
 @pytest.mark.parametrize(
     "name", ["measurements.parquet", "items.parquet", "train_log.parquet", "config.yaml"]
 )
-def test_a_torn_file_is_named(store: RunStore, name: str) -> None:
+def test_a_torn_file_is_named_and_its_run_is_not_done(store: RunStore, name: str) -> None:
     write_run(store)
     path = store.folder / "full-seed0" / name
     path.write_bytes(path.read_bytes()[:-7])
     with pytest.raises(StoreError, match=name):
         store.measurements()
-    with pytest.raises(StoreError, match="sha256"):
-        store.finished("full-seed0", "d1")
+    said: list[str] = []
+    assert not store.finished("full-seed0", "d1", said.append)
+    assert len(said) == 1
+    assert name in said[0]
+    assert "sha256" in said[0]
 
 
 def test_a_missing_file_and_a_broken_manifest_are_named(store: RunStore) -> None:
@@ -110,6 +128,7 @@ def test_a_missing_file_and_a_broken_manifest_are_named(store: RunStore) -> None
     (store.folder / "full-seed0" / "manifest.json").write_text("{")
     with pytest.raises(StoreError, match=r"manifest\.json"):
         store.runs()
+    assert not store.finished("full-seed0", "d1")
 
 
 def test_a_newer_schema_is_refused(store: RunStore) -> None:
@@ -118,6 +137,8 @@ def test_a_newer_schema_is_refused(store: RunStore) -> None:
     path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 99'))
     with pytest.raises(StoreError, match="Update sft-probe"):
         store.runs()
+    with pytest.raises(StoreError, match="Update sft-probe"):
+        store.finished("full-seed0", "d1")
 
 
 def test_hostile_text_survives(store: RunStore) -> None:
