@@ -76,7 +76,7 @@ def _run_all(spec: StudySpec, prepared: Prepared, progress: Progress, *, force: 
             failures += attempt(Job(BETWEEN, 0, BETWEEN, ""), "", store, progress, comparing)
     finally:
         progress.close()
-    stop_if_failed(failures, len(todo))
+    stop_if_failed(failures, len(todo) + spec.save_model)
 
 
 def _do_job(
