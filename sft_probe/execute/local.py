@@ -108,7 +108,7 @@ def _run_all(
                 failures += attempt(Job(BETWEEN, 0, BETWEEN, ""), "", store, progress, comparing)
     finally:
         progress.close()
-    stop_if_failed(failures, len(todo))
+    stop_if_failed(failures, len(todo) + spec.save_model)
 
 
 def _before(
