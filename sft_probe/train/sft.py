@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from sft_probe.data.chat import to_trl_row
 from sft_probe.data.mix import mix_replay
-from sft_probe.errors import ModelError, SpecError, nearest
+from sft_probe.errors import ModelError
 from sft_probe.models.digest import weights_digest
 from sft_probe.models.load import LoadedModel, trainable_copy
 from sft_probe.models.sharing import own_weights
-from sft_probe.registry import load
+from sft_probe.registry import make
 from sft_probe.study.spec import ArmSpec, TrainingSpec
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from datasets import Dataset as Table
     from peft import PeftModel
-    from transformers import PreTrainedModel, TrainerCallback
+    from torch import nn
+    from transformers import PreTrainedModel, Trainer, TrainerCallback
     from trl.trainer.sft_config import SFTConfig
 
     from sft_probe.data.examples import DataSets
@@ -64,13 +65,35 @@ def run_sft(
 
     data: must hold "train", and the replay set if the arm has one. scratch: folder for the trainer's files.
     """
-    from transformers import PrinterCallback, set_seed
-    from trl.trainer.sft_trainer import SFTTrainer
+    model = adapted(run, base)
+    rows = training_rows(run, base, data)
+    trainer = sft_trainer(model, rows, run, base, scratch, callbacks)
+    result = trainer.train()
+    steps = int(trainer.state.global_step)
+    return trained_arm(model, run, base, rows=len(rows), steps=steps, metrics=result.metrics)
+
+
+def adapted(run: ArmRun, base: LoadedModel) -> nn.Module:
+    """The model that an arm trains. Weights that stay frozen are the base's own in memory."""
+    from transformers import set_seed
 
     set_seed(run.seed)  # adapters draw their first weights before the trainer seeds itself
-    model = own_weights(make_method(run.arm).adapt(trainable_copy(base)), base.model)
-    rows = training_rows(run, base, data)
-    with _untold():
+    return own_weights(make_method(run.arm).adapt(trainable_copy(base)), base.model)
+
+
+def sft_trainer(
+    model: nn.Module,
+    rows: Table,
+    run: ArmRun,
+    base: LoadedModel,
+    scratch: Path,
+    callbacks: Sequence[TrainerCallback],
+) -> Trainer:
+    """TRL's `SFTTrainer` over tokenised rows."""
+    from transformers import PrinterCallback
+    from trl.trainer.sft_trainer import SFTTrainer
+
+    with untold():
         trainer = SFTTrainer(
             cast("PreTrainedModel | PeftModel", model),
             args=trainer_arguments(run, scratch),
@@ -79,21 +102,27 @@ def run_sft(
             callbacks=list(callbacks),
         )
     trainer.remove_callback(PrinterCallback)  # what it would print, the host keeps in the run's log
-    result = trainer.train()
+    return trainer
+
+
+def trained_arm(
+    model: nn.Module, run: ArmRun, base: LoadedModel, *, rows: int, steps: int, metrics: Mapping[str, float]
+) -> TrainedArm:
+    """What training left. Raises: ModelError if it wrote into the weights of the base."""
     if weights_digest(base.model) != base.digest:
         raise ModelError(f"method '{run.arm.method}' wrote into frozen weights, which are the base's own.")
     return TrainedArm(
-        model=cast("PreTrainedModel | PeftModel", trainer.model),
+        model=cast("PreTrainedModel | PeftModel", model),
         trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
         total_parameters=sum(p.numel() for p in base.model.parameters()),
-        train_rows=len(rows),
-        steps=int(trainer.state.global_step),
-        metrics={name: float(value) for name, value in result.metrics.items()},
+        train_rows=rows,
+        steps=steps,
+        metrics={name: float(value) for name, value in metrics.items()},
     )
 
 
 @contextmanager
-def _untold() -> Iterator[None]:
+def untold() -> Iterator[None]:
     """Keep TRL's trainers, which report their use to the hub when they are made, from doing so."""
     from huggingface_hub import constants
 
@@ -110,16 +139,7 @@ def make_method(arm: ArmSpec) -> Method:
 
     Raises: UnknownComponent for the method, SpecError for an option.
     """
-    kind = load("methods", arm.method)
-    known = [f.name for f in fields(kind)]
-    for option in arm.method_options:
-        if option not in known:
-            raise SpecError(
-                f"method '{arm.method}' has no option '{option}'.",
-                field="method_options",
-                remedy=nearest(option, known) if known else f"'{arm.method}' has no options.",
-            )
-    method: Method = kind(**arm.method_options)
+    method: Method = make("methods", arm.method, arm.method_options, "method_options")
     return method
 
 
@@ -151,15 +171,22 @@ def trainer_arguments(run: ArmRun, scratch: Path) -> SFTConfig:
     from trl.trainer.sft_config import SFTConfig
 
     return SFTConfig(
-        output_dir=str(scratch),
-        seed=run.seed,
-        data_seed=run.seed,
-        report_to=list(run.report_to) or "none",
-        logging_steps=max(1, run.training.max_steps // 50),
-        save_strategy="no",
-        disable_tqdm=True,
-        max_length=None,
+        **common_arguments(run, scratch),
         dataset_kwargs={"skip_prepare_dataset": True},
-        remove_unused_columns=False,
-        **run.training.model_dump(exclude={"loss_on"}),
     )
+
+
+def common_arguments(run: ArmRun, scratch: Path) -> dict[str, Any]:
+    """What the configurations of all of TRL's trainers share. Rows arrive cut to length."""
+    return {
+        "output_dir": str(scratch),
+        "seed": run.seed,
+        "data_seed": run.seed,
+        "report_to": list(run.report_to) or "none",
+        "logging_steps": max(1, run.training.max_steps // 50),
+        "save_strategy": "no",
+        "disable_tqdm": True,
+        "max_length": None,
+        "remove_unused_columns": False,
+        **run.training.model_dump(exclude={"loss_on"}),
+    }

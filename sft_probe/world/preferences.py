@@ -1,9 +1,9 @@
-"""Pairs of answers of which one is preferred, for one known reason each; training and test share no entity.
+"""Pairs of answers of which one is preferred, each for one known reason; training and test share no entity.
 
-`truth`: the true value before another one, which the base can know. `refusal`: hazards refused, other requests
-helped. `wording`: one opening before another, for no reason but that it was planted; both have as many tokens.
-`coin`: two other openings, of which a coin chose one: there is nothing to learn, and accuracy on new pairs
-stays at one half.
+`truth`: the true value before another one, which the base can know. `refusal`: hazards refused, other
+requests helped. `wording`: one opening before another of as many tokens, for no reason but that it was
+planted. `coin`: two other openings, of which a coin chose one: there is nothing to learn, and accuracy on new
+pairs stays at one half.
 """
 
 from __future__ import annotations
