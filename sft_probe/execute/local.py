@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from transformers import TrainerCallback
 
+    from sft_probe.probes.battery import Battery
     from sft_probe.study.spec import StudySpec
 
 SFT = "sft"
@@ -129,20 +130,6 @@ def _run_job(spec: StudySpec, job: Job, prepared: Prepared, store: RunStore, pro
         if changes:
             write_edits(writer.folder, ({"edit": edit, **change._asdict()} for edit, change in changes))
         scratch = writer.folder / "trainer"
-        ends = (StopAtForm(prepared.observer, arm.stop, writer),) if arm.stop else ()
-
-        def callbacks(stage: Stage) -> tuple[TrainerCallback, ...]:
-            host = ProbeHost(
-                battery,
-                stage_steps(spec.schedule, stage.first, stage.training.max_steps),
-                writer,
-                ends_only=spec.schedule.ends_only,
-                on_activity=_reporter(job, progress),
-                first=stage.first,
-                loss="loss" if stage.spec.objective == SFT else f"{stage.spec.objective}_loss",
-            )
-            return *ends, host
-
         run = ArmRun(
             arm=arm,
             training=training,
@@ -152,7 +139,8 @@ def _run_job(spec: StudySpec, job: Job, prepared: Prepared, store: RunStore, pro
         )
         start = time.perf_counter()
         stages = stages_of(spec, job.arm)
-        trained = train_arm(run, stages, prepared.base, prepared.data, scratch, callbacks)
+        watch = _watching(spec, job, prepared, battery, writer, _reporter(job, progress))
+        trained = train_arm(run, stages, prepared.base, prepared.data, scratch, watch)
         elapsed = time.perf_counter() - start
         writer.note(
             trainable_parameters=trained.trainable_parameters, total_parameters=trained.total_parameters
@@ -175,6 +163,33 @@ def _run_job(spec: StudySpec, job: Job, prepared: Prepared, store: RunStore, pro
             prepared.base.tokenizer.save_pretrained(folder)
         shutil.rmtree(scratch, ignore_errors=True)
         _finish(writer, prepared, battery.seconds | {"training": elapsed - sum(battery.seconds.values())})
+
+
+def _watching(
+    spec: StudySpec,
+    job: Job,
+    prepared: Prepared,
+    battery: Battery,
+    writer: RunWriter,
+    report: Callable[[int, str], None],
+) -> Callable[[Stage], tuple[TrainerCallback, ...]]:
+    """Who watches the training of a stage."""
+    stop = spec.arms[job.arm].stop
+    ends = (StopAtForm(prepared.observer, stop, writer),) if stop else ()
+
+    def callbacks(stage: Stage) -> tuple[TrainerCallback, ...]:
+        host = ProbeHost(
+            battery,
+            stage_steps(spec.schedule, stage.first, stage.training.max_steps),
+            writer,
+            ends_only=spec.schedule.ends_only,
+            on_activity=report,
+            first=stage.first,
+            loss="loss" if stage.spec.objective == SFT else f"{stage.spec.objective}_loss",
+        )
+        return *ends, host
+
+    return callbacks
 
 
 def _finish(writer: RunWriter, prepared: Prepared, seconds: dict[str, float]) -> None:
