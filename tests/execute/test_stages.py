@@ -35,11 +35,7 @@ def staged(study: Make, data_files: dict[str, Path], pairs: Path, **changes: Any
     data = {name: str(path) for name, path in data_files.items()} | {"max_test_rows": 8}
     dpo = {"dpo": {"data": "pairs", "max_steps": 2}}
     arms = {"plain": {}, "both": ["sft", dpo], "lora": {"method": "lora", "stages": ["sft", dpo]}}
-    probes = [
-        {"task_alignment": {"max_new_tokens": 4}},
-        {"preference": {"dataset": "pairs"}},
-        "weight_change",
-    ]
+    asked, compared = {"task_alignment": {"max_new_tokens": 4}}, {"preference": {"dataset": "pairs"}}
     ends = {"points": 1, "ends_only": ["weight_change"]}
     given = {"data": data | {"others": {"pairs": str(pairs)}}, "schedule": ends}
     given |= {"probes": [asked, compared, "weight_change"]}
