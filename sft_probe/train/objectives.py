@@ -10,10 +10,10 @@ import random
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, get_args
 
 from sft_probe.data.preferences import judged_rows, judgements_in, paired_rows, rejected_in, with_mismatched
-from sft_probe.errors import SpecError
+from sft_probe.errors import SpecError, nearest
 from sft_probe.models.sharing import own_weights, shared_copy
 from sft_probe.train.sft import ArmRun, common_arguments, sft_trainer, training_rows, untold
 
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from sft_probe.data.examples import Dataset, DataSets
     from sft_probe.models.load import LoadedModel
     from sft_probe.study.spec import TrainingSpec
+
+
+DpoLoss = Literal["sigmoid", "sigmoid_norm", "hinge", "ipo", "robust", "apo_zero", "apo_down"]
+KtoLoss = Literal["kto", "apo_zero_unpaired"]
 
 
 class Objective(Protocol):
@@ -83,13 +87,20 @@ class Sft:
 class Dpo:
     """Preference of one answer to another, through TRL's `DPOTrainer`.
 
-    Source: Rafailov et al. 2023 (arXiv 2305.18290).  loss_type: one that TRL knows, such as "ipo" or "hinge".
+    Source: Rafailov et al. 2023 (arXiv 2305.18290).  label_smoothing: for "robust", the share of pairs that
+    are the wrong way round.
     """
 
     name: ClassVar[str] = "dpo"
     beta: float = 0.1
-    loss_type: str = "sigmoid"
+    loss_type: DpoLoss = "sigmoid"
     label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        _require_loss(self.name, self.loss_type, DpoLoss)
+        _require_positive(self.name, beta=self.beta)
+        if not 0 <= self.label_smoothing < 0.5:
+            raise SpecError("label_smoothing of dpo is a share from 0 to below 0.5.", field="options")
 
     def check(self, data: Dataset, training: TrainingSpec) -> None:
         """Raises: DataError for a row without a rejected answer."""
@@ -111,7 +122,7 @@ class Dpo:
         scratch: Path,
         callbacks: Sequence[TrainerCallback],
     ) -> Trainer:
-        """Raises: SpecError if TRL refuses the options."""
+        """Against the model as it is now.  Raises: SpecError for soft prompts."""
         from trl.trainer.dpo_config import DPOConfig
         from trl.trainer.dpo_trainer import DPOTrainer
 
@@ -128,9 +139,18 @@ class Kto:
 
     name: ClassVar[str] = "kto"
     beta: float = 0.1
-    loss_type: Literal["kto", "apo_zero_unpaired"] = "kto"
+    loss_type: KtoLoss = "kto"
     desirable_weight: float = 1.0
     undesirable_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        _require_loss(self.name, self.loss_type, KtoLoss)
+        _require_positive(
+            self.name,
+            beta=self.beta,
+            desirable_weight=self.desirable_weight,
+            undesirable_weight=self.undesirable_weight,
+        )
 
     def check(self, data: Dataset, training: TrainingSpec) -> None:
         """Raises: DataError for a row that was not judged, SpecError for batches of one, in which there is no
@@ -158,12 +178,25 @@ class Kto:
         scratch: Path,
         callbacks: Sequence[TrainerCallback],
     ) -> Trainer:
-        """Raises: SpecError if TRL refuses the options."""
+        """Against the model as it is now.  Raises: SpecError for soft prompts."""
         from trl.trainer.kto_config import KTOConfig
         from trl.trainer.kto_trainer import KTOTrainer
 
         arguments = KTOConfig(**common_arguments(run, scratch), **asdict(self))
         return _preferring(KTOTrainer, arguments, model, rows, base, callbacks)
+
+
+def _require_loss(name: str, loss: str, known: Any) -> None:
+    if loss not in get_args(known):
+        raise SpecError(
+            f"{name} has no loss '{loss}'.", field="options", remedy=nearest(loss, get_args(known))
+        )
+
+
+def _require_positive(name: str, **options: float) -> None:
+    for option, value in options.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+            raise SpecError(f"{option} of {name} is a number above 0, not {value!r}.", field="options")
 
 
 def _preferring(
@@ -178,18 +211,15 @@ def _preferring(
     from transformers import PrinterCallback
 
     takes_rows = type(kind.__name__, (kind,), {"_prepare_dataset": lambda self, given, *_: given})
-    try:
-        with untold():
-            trainer: Trainer = takes_rows(
-                model,
-                ref_model=reference(model),
-                args=arguments,
-                train_dataset=rows,
-                processing_class=base.tokenizer,
-                callbacks=list(callbacks),
-            )
-    except (ValueError, NotImplementedError) as error:
-        raise SpecError(f"{kind.__name__} refuses this: {error}", field="stages") from error
+    with untold():
+        trainer: Trainer = takes_rows(
+            model,
+            ref_model=reference(model),
+            args=arguments,
+            train_dataset=rows,
+            processing_class=base.tokenizer,
+            callbacks=list(callbacks),
+        )
     trainer.remove_callback(PrinterCallback)
     return trainer
 

@@ -202,6 +202,10 @@ def test_settings_that_do_not_fit_are_named() -> None:
         make_objective(StageSpec(objective="kto")).check(data()["pairs"], one)
     with pytest.raises(SpecError, match="Did you mean 'beta'"):
         make_objective(StageSpec(objective="dpo", options={"bet": 1.0}))
+    with pytest.raises(SpecError, match="no loss 'sigmod'"):
+        make_objective(StageSpec(objective="dpo", options={"loss_type": "sigmod"}))
+    with pytest.raises(SpecError, match="above 0, not 'high'"):
+        make_objective(StageSpec(objective="kto", options={"beta": "high"}))
     from peft import PromptTuningConfig, TaskType, get_peft_model
 
     soft = PromptTuningConfig(task_type=TaskType.CAUSAL_LM, num_virtual_tokens=2)
