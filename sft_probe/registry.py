@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import fields
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
-from sft_probe.errors import DuplicateComponent, UnknownComponent, nearest
+from sft_probe.errors import DuplicateComponent, SpecError, UnknownComponent, nearest
 
-Kind = Literal["probes", "methods", "formats", "edits", "architectures", "regularisers", "executors"]
+Kind = Literal[
+    "probes", "methods", "objectives", "regularisers", "formats", "edits", "architectures", "executors"
+]
 
 
 def available(kind: Kind) -> dict[str, EntryPoint]:
@@ -29,3 +33,20 @@ def load(kind: Kind, name: str) -> Any:
     if name not in known:
         raise UnknownComponent(f"there is no {kind[:-1]} named '{name}'.", remedy=nearest(name, known))
     return known[name].load()
+
+
+def make(kind: Kind, name: str, options: Mapping[str, Any], field: str) -> Any:
+    """A component that is a dataclass, with its options checked by name.
+
+    Raises: UnknownComponent for the name, SpecError that points at `field` for an option.
+    """
+    component = load(kind, name)
+    known = [f.name for f in fields(component)]
+    for option in options:
+        if option not in known:
+            raise SpecError(
+                f"{kind[:-1]} '{name}' has no option '{option}'.",
+                field=field,
+                remedy=nearest(option, known) if known else f"'{name}' has no options.",
+            )
+    return component(**options)

@@ -68,6 +68,13 @@ def regularisers() -> None:
 
 
 @app.command()
+def objectives() -> None:
+    """Registered objectives of the stages of an arm, with their options."""
+    found = [(name, ", ".join(_options(part)), _about(part)) for name, part in _components("objectives")]
+    _print(("objective", "options", "what it does"), found)
+
+
+@app.command()
 def edits() -> None:
     """Registered changes to the training rows, with their options."""
     found = [(name, ", ".join(_options(part)), _about(part)) for name, part in _components("edits")]

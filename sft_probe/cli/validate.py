@@ -79,6 +79,7 @@ def check(spec: StudySpec) -> Checked:
     from sft_probe.train.edits.pipeline import make_edits
     from sft_probe.train.regularisers.attach import make_regularisers
     from sft_probe.train.sft import make_method
+    from sft_probe.train.stages import check_stages
 
     for arm in spec.arms.values():
         make_method(arm)
@@ -89,6 +90,7 @@ def check(spec: StudySpec) -> Checked:
     tokenizer = load_tokenizer(path, trust_remote_code=trusted)
     ensure_chat_template(tokenizer, spec.data.chat_template)
     data = strata_of(fitting(data, spec.data, tokenizer), spec)
+    check_stages(spec, data)
     probes = make_probes(spec.probes)
     chosen = select(probes, data, optional={probe.name for probe in spec.probes if probe.optional})
     left_out = {
@@ -202,22 +204,43 @@ def _look_rows(cost: Estimate) -> list[tuple[object, ...]]:
 
 
 def plan(spec: StudySpec, data: DataSets, tokenizer: PreTrainedTokenizerBase) -> list[tuple[object, ...]]:
-    """What every arm will do, as rows under `COLUMNS`; rows include replayed ones."""
-    from sft_probe.data.chat import to_trl_row
-    from sft_probe.data.mix import replayed_rows
-    from sft_probe.study.arms import resolve
-    from sft_probe.study.schedule import probe_steps
+    """What every arm, or each of its stages, will do, as rows under `COLUMNS`; rows include replayed ones.
 
-    rows = [to_trl_row(e, tokenizer, max_length=spec.data.max_length) for e in data["train"]]
-    tokens = sum(len(row["input_ids"]) for row in rows) / len(rows)
+    Of a pair, the chosen answer is counted.
+    """
+    from sft_probe.data.mix import replayed_rows
+    from sft_probe.study.arms import looks_at, stages_of
+
+    lengths = _lengths(spec, data, tokenizer)
     table: list[tuple[object, ...]] = []
     for name, arm in spec.arms.items():
-        training, replay = resolve(spec, name), arm.regulariser.replay
-        total = len(rows) + (replayed_rows(len(rows), replay.fraction) if replay else 0)
-        batch = training.per_device_train_batch_size * training.gradient_accumulation_steps
-        looks = len(probe_steps(spec.schedule, training.max_steps))
-        filled = total * tokens / spec.data.max_length if training.packing else total
-        epochs = training.max_steps * batch / filled
-        rate, steps = training.learning_rate, training.max_steps
-        table.append((name, arm.method, total, tokens, rate, steps, epochs, looks, len(spec.seeds)))
+        replay = arm.regulariser.replay
+        for stage in stages_of(spec, name):
+            training, own = stage.training, lengths[stage.spec.data or "train"]
+            replayed = replay if stage.spec.objective == "sft" else None
+            total = len(own) + (replayed_rows(len(own), replayed.fraction) if replayed else 0)
+            batch = training.per_device_train_batch_size * training.gradient_accumulation_steps
+            tokens = sum(own) / len(own)
+            filled = total * tokens / spec.data.max_length if training.packing else total
+            epochs = training.max_steps * batch / filled
+            looks = sum(1 for step in looks_at(spec, name) if stage.first < step <= stage.last)
+            looks += stage.first == 0
+            shown = f"{name} ({stage.name})" if arm.stages else name
+            rate, steps = training.learning_rate, training.max_steps
+            table.append((shown, arm.method, total, tokens, rate, steps, epochs, looks, len(spec.seeds)))
     return table
+
+
+def _lengths(
+    spec: StudySpec, data: DataSets, tokenizer: PreTrainedTokenizerBase
+) -> dict[str, tuple[int, ...]]:
+    """Tokens of every row, by the data sets that are trained on."""
+    from sft_probe.data.chat import to_trl_row
+
+    names = {stage.data for arm in spec.arms.values() for stage in arm.stages if stage.data} | {"train"}
+    return {
+        name: tuple(
+            len(to_trl_row(e, tokenizer, max_length=spec.data.max_length)["input_ids"]) for e in data[name]
+        )
+        for name in names
+    }

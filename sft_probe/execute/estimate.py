@@ -12,8 +12,7 @@ from sft_probe.execute.timing import ForwardSpeed, peak_memory, time_forward, ti
 from sft_probe.observe.planning import Group, LookPlan, Planner, Wanted
 from sft_probe.stats.intervals import cluster_codes
 from sft_probe.stats.power import planned_effect
-from sft_probe.study.arms import resolve
-from sft_probe.study.schedule import probe_steps
+from sft_probe.study.arms import looks_at, stages_of
 from sft_probe.train.sft import ArmRun
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
-    """One arm: seconds of an optimiser step, and steps over all seeds."""
+    """One arm, or one of its stages: seconds of an optimiser step, and steps over all seeds."""
 
     arm: str
     steps: int
@@ -131,9 +130,9 @@ def _looks(spec: StudySpec, planner: Planner, probes: Iterable[Probe]) -> Iterat
     yield "base, once", planner.look_at_base(every)
     for _seed in spec.seeds:
         for arm in spec.arms:
-            steps = resolve(spec, arm).max_steps
-            between = [step for step in probe_steps(spec.schedule, steps) if 0 < step < steps]
-            for name in (*("look" for _ in between), LAST):
+            ends = {stage.last for stage in stages_of(spec, arm)}
+            for step in looks_at(spec, arm)[1:]:
+                name = LAST if step in ends else "look"
                 key = name, planner.state
                 if key not in planned:
                     planned[key] = planner.look(often if name == "look" else every)
@@ -151,14 +150,17 @@ def _reach(chosen: Selection, planner: Planner) -> Iterator[Reach]:
 
 
 def _trainings(spec: StudySpec, base: LoadedModel, chosen: Selection) -> Iterator[Training]:
-    """Arms whose steps differ in nothing that takes time are timed once."""
+    """Stages whose steps differ in nothing that takes time are timed once, each from the base."""
     timed: dict[str, float] = {}
     for name, arm in spec.arms.items():
-        training = resolve(spec, name)
-        decisive = training.model_dump(exclude={"learning_rate", "max_steps", "warmup_steps"})
-        alike = repr((arm.method, arm.method_options, arm.regulariser, decisive))
-        if alike not in timed:
-            run = ArmRun(arm=arm, training=training, seed=0, max_length=spec.data.max_length)
-            with tempfile.TemporaryDirectory() as scratch:
-                timed[alike] = time_training(run, base, chosen.data, Path(scratch))
-        yield Training(arm=name, steps=training.max_steps * len(spec.seeds), seconds_per_step=timed[alike])
+        for stage in stages_of(spec, name):
+            decisive = stage.training.model_dump(exclude={"learning_rate", "max_steps", "warmup_steps"})
+            stated = stage.spec.model_dump(exclude={"training"})
+            alike = repr((arm.method, arm.method_options, arm.regulariser, stated, decisive))
+            if alike not in timed:
+                run = ArmRun(arm=arm, training=stage.training, seed=0, max_length=spec.data.max_length)
+                with tempfile.TemporaryDirectory() as scratch:
+                    timed[alike] = time_training(run, stage, base, chosen.data, Path(scratch))
+            shown = f"{name} ({stage.name})" if arm.stages else name
+            steps = stage.training.max_steps * len(spec.seeds)
+            yield Training(arm=shown, steps=steps, seconds_per_step=timed[alike])

@@ -23,27 +23,32 @@ from sft_probe.store.atomic import make_durable
 from sft_probe.store.documents import STUDY, read_study, write_edits, write_study
 from sft_probe.store.lock import locked
 from sft_probe.store.runs import BASE, BETWEEN, RunStore, RunWriter
-from sft_probe.study.arms import Job, jobs, resolve
+from sft_probe.study.arms import Job, Stage, jobs, looks_at, resolve, stages_of
 from sft_probe.study.decompose import is_companion
 from sft_probe.study.progress import Progress, Silent
-from sft_probe.study.schedule import probe_steps
+from sft_probe.study.schedule import stage_steps
 from sft_probe.study.yaml import dump_study, parse_study
 from sft_probe.train.divergence import StopIfDiverged
 from sft_probe.train.edits.pipeline import make_edits
 from sft_probe.train.host import ProbeHost
 from sft_probe.train.regularisers.attach import make_regularisers
 from sft_probe.train.relearning import Patient, relearn
-from sft_probe.train.sft import ArmRun, make_method, run_sft
+from sft_probe.train.sft import ArmRun, make_method
+from sft_probe.train.stages import check_stages, train_arm
 from sft_probe.train.stopping import StopAtForm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from transformers import TrainerCallback
+
     from sft_probe.execute.executors import Executor
+    from sft_probe.probes.battery import Battery
     from sft_probe.store.failures import Failure
     from sft_probe.study.spec import StudySpec
 
+SFT = "sft"
 LOOK_UNITS = 12  # one look at a model costs about as much as this many training steps; steers only the bar
 
 
@@ -74,6 +79,7 @@ def _run_study(spec: StudySpec, progress: Progress, executor: Executor | None, *
     with locked(spec.output_dir):
         write_study(spec.output_dir, dump_study(spec))
         prepared = prepare(spec)
+        check_stages(spec, prepared.given)
         for finding in prepared.findings:
             if finding.severity != "info":
                 progress.note(finding.message)
@@ -226,6 +232,7 @@ def _run_job(spec: StudySpec, job: Job, prepared: Prepared, store: RunStore, pro
         "regulariser": arm.regulariser.model_dump(),
         "edits": [edit.model_dump() for edit in arm.edits],
         "stop": arm.stop.model_dump() if arm.stop else None,
+        "stages": [_described(stage) for stage in stages_of(spec, job.arm)] if arm.stages else [],
         "training": training.model_dump(),
         "base": spec.base.model_dump(),
         "data": spec.data.model_dump(),
@@ -235,13 +242,6 @@ def _run_job(spec: StudySpec, job: Job, prepared: Prepared, store: RunStore, pro
         if changes:
             write_edits(writer.folder, ({"edit": edit, **change._asdict()} for edit, change in changes))
         scratch = writer.folder / "trainer"
-        host = ProbeHost(
-            battery,
-            probe_steps(spec.schedule, training.max_steps),
-            writer,
-            ends_only=spec.schedule.ends_only,
-            on_activity=_reporter(job, progress),
-        )
         run = ArmRun(
             arm=arm,
             training=training,
@@ -249,11 +249,10 @@ def _run_job(spec: StudySpec, job: Job, prepared: Prepared, store: RunStore, pro
             max_length=spec.data.max_length,
             report_to=spec.report_to,
         )
-        ends = (StopAtForm(prepared.observer, arm.stop, writer),) if arm.stop else ()
-        vocabulary = prepared.base.model.config.vocab_size
-        alarm = StopIfDiverged(vocabulary, probe_steps(spec.schedule, training.max_steps))
         start = time.perf_counter()
-        trained = run_sft(run, prepared.base, prepared.data, scratch, callbacks=(alarm, *ends, host))
+        stages = stages_of(spec, job.arm)
+        watch = _watching(spec, job, prepared, battery, writer, _reporter(job, progress))
+        trained = train_arm(run, stages, prepared.base, prepared.data, scratch, watch)
         elapsed = time.perf_counter() - start
         writer.note(
             trainable_parameters=trained.trainable_parameters, total_parameters=trained.total_parameters
@@ -279,6 +278,35 @@ def _run_job(spec: StudySpec, job: Job, prepared: Prepared, store: RunStore, pro
         _finish(writer, prepared, battery.seconds | {"training": elapsed - sum(battery.seconds.values())})
 
 
+def _watching(
+    spec: StudySpec,
+    job: Job,
+    prepared: Prepared,
+    battery: Battery,
+    writer: RunWriter,
+    report: Callable[[int, str], None],
+) -> Callable[[Stage], tuple[TrainerCallback, ...]]:
+    """Who watches the training of a stage."""
+    stop = spec.arms[job.arm].stop
+    ends = (StopAtForm(prepared.observer, stop, writer),) if stop else ()
+    vocabulary = prepared.base.model.config.vocab_size
+
+    def callbacks(stage: Stage) -> tuple[TrainerCallback, ...]:
+        steps = stage_steps(spec.schedule, stage.first, stage.training.max_steps)
+        host = ProbeHost(
+            battery,
+            steps,
+            writer,
+            ends_only=spec.schedule.ends_only,
+            on_activity=report,
+            first=stage.first,
+            loss="loss" if stage.spec.objective == SFT else f"{stage.spec.objective}_loss",
+        )
+        return StopIfDiverged(vocabulary, steps), *ends, host
+
+    return callbacks
+
+
 def _finish(writer: RunWriter, prepared: Prepared, seconds: dict[str, float]) -> None:
     for activity, spent in seconds.items():
         writer.spent(activity, spent)
@@ -297,8 +325,18 @@ def _reporter(job: Job, progress: Progress) -> Callable[[int, str], None]:
 
 
 def _units(spec: StudySpec, job: Job) -> int:
-    steps = resolve(spec, job.arm).max_steps
-    return steps + LOOK_UNITS * len(probe_steps(spec.schedule, steps))
+    return stages_of(spec, job.arm)[-1].last + LOOK_UNITS * len(looks_at(spec, job.arm))
+
+
+def _described(stage: Stage) -> dict[str, Any]:
+    """A stage in the settings of a run, with the steps at which it begins and ends."""
+    training = stage.training.model_dump()
+    return stage.spec.model_dump() | {
+        "name": stage.name,
+        "training": training,
+        "first": stage.first,
+        "last": stage.last,
+    }
 
 
 def _digest(settings: str, prepared: Prepared) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -14,11 +14,13 @@ import torch
 from torch import nn
 from transformers import TrainerCallback
 
-from sft_probe.data.examples import Dataset, DataSets
+from sft_probe.data.examples import DataSets
 from sft_probe.observe.forward import read
 from sft_probe.observe.lending import lend
 from sft_probe.observe.passages import Batch, Passage
-from sft_probe.train.sft import ArmRun, run_sft
+from sft_probe.study.arms import Stage
+from sft_probe.train.sft import ArmRun
+from sft_probe.train.stages import train_arm
 
 if TYPE_CHECKING:
     from sft_probe.models.load import LoadedModel
@@ -52,19 +54,14 @@ def time_forward(model: nn.Module, *, width: int, tokens: int) -> ForwardSpeed:
     return ForwardSpeed(per_pass=max(0.0, one - per_token * width), per_token=per_token)
 
 
-def time_training(run: ArmRun, base: LoadedModel, data: DataSets, scratch: Path) -> float:
-    """Seconds of one optimiser step of an arm, through the trainer that will train it."""
+def time_training(run: ArmRun, stage: Stage, base: LoadedModel, data: DataSets, scratch: Path) -> float:
+    """Seconds of one optimiser step of a stage, through the trainer that will train it."""
     rows = STEPS * run.training.per_device_train_batch_size * run.training.gradient_accumulation_steps
-    few = DataSets({**data, "train": Dataset("train", data["train"].examples[:rows])})
-    short = run.training.model_copy(update={"max_steps": STEPS})
+    name = stage.spec.data or "train"
+    few = DataSets({**data, name: replace(data[name], examples=data[name].examples[:rows])})
+    short = replace(stage, training=run.training.model_copy(update={"max_steps": STEPS}))
     clock = _Clock()
-    run_sft(
-        ArmRun(arm=run.arm, training=short, seed=0, max_length=run.max_length),
-        base,
-        few,
-        scratch,
-        callbacks=(clock,),
-    )
+    train_arm(replace(run, seed=0), (short,), base, few, scratch, lambda _: (clock,))
     return clock.seconds
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sft_probe.report import cells
 from sft_probe.report.cells import Column, Table
 from sft_probe.report.charts import Chart, Missing
+from sft_probe.report.figures_stages import boundary_note
 from sft_probe.report.numbers import Value, number
 from sft_probe.report.panels import over_steps
 from sft_probe.report.reasons import subtitle
@@ -46,7 +47,7 @@ def training_charts(found: Findings, words: Words) -> list[Chart | Missing]:
             name="training",
             title=_title(found, rows, words),
             subtitle=subtitle(found, words, TRAINING, losses if len(losses) else rows),
-            note=words("chart.training.note"),
+            note=words("chart.training.note") + boundary_note(found, words),
             panels=tuple(panels),
             table=_table(found, shown, words),
             legend=found.arms,

@@ -10,6 +10,7 @@ import pandas as pd
 from sft_probe.report import cells
 from sft_probe.report.cells import Column, Table
 from sft_probe.report.charts import Chart, Missing, Panel
+from sft_probe.report.figures_stages import boundary_note, stage_charts
 from sft_probe.report.figures_training import training_charts
 from sft_probe.report.findings import STRICT
 from sft_probe.report.numbers import DASH, Value, kind_of, number
@@ -28,6 +29,7 @@ TIMELINE = (
     "contains_match",
     "choice_accuracy",
     "answer_logprob",
+    "preference_accuracy",
     "stop_rate",
     "kl_tuned_base",
     "relative_drift",
@@ -37,7 +39,7 @@ TIMELINE = (
 
 def when(found: Findings, words: Words) -> list[Chart | Missing]:
     """The figures of the section When."""
-    return [_timeline(found, words), *training_charts(found, words)]
+    return [_timeline(found, words), *stage_charts(found, words), *training_charts(found, words)]
 
 
 class Half(NamedTuple):
@@ -128,7 +130,7 @@ def _timeline(found: Findings, words: Words) -> Chart | Missing:
         name="timeline",
         title=_title(found, words),
         subtitle=subtitle(found, words, "timeline", first),
-        note=words("chart.timeline.note"),
+        note=words("chart.timeline.note") + boundary_note(found, words),
         panels=tuple(panels),
         table=_table(found, words, list(known)),
         legend=found.arms,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 import yaml
@@ -20,12 +20,21 @@ if TYPE_CHECKING:
     from sft_probe.store.manifest import RunManifest
 
 
+class Stage(NamedTuple):
+    """One training of an arm, from its step `first` to its step `last`."""
+
+    name: str
+    first: int
+    last: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
     """One way to fine-tune, as the report shows it.
 
     position: its place in the study, which fixes its colour and marker in every figure.
     family: what two arms must share for their learning rates to be comparable.
+    stages: if there are several trainings one after the other.
     """
 
     name: str
@@ -34,6 +43,7 @@ class Arm:
     seeds: tuple[int, ...]
     learning_rate: float | None
     family: str
+    stages: tuple[Stage, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +121,9 @@ def _arms(store: RunStore, runs: Sequence[RunManifest], order: tuple[str, ...]) 
     for position, name in enumerate(ordered):
         own = [run for run in runs if run.arm == name]
         config = store.config(own[0].run)
-        parts = (config.get(key) for key in ("method", "method_options", "regulariser"))
+        stages = config.get("stages") or []
+        parts = [config.get(key) for key in ("method", "method_options", "regulariser")]
+        parts += [stages] if stages else []
         arms.append(
             Arm(
                 name=name,
@@ -120,6 +132,7 @@ def _arms(store: RunStore, runs: Sequence[RunManifest], order: tuple[str, ...]) 
                 seeds=tuple(sorted(run.seed for run in own)),
                 learning_rate=(config.get("training") or {}).get("learning_rate"),
                 family=repr(tuple(parts)),
+                stages=tuple(Stage(*(stage[key] for key in Stage._fields)) for stage in stages),
             )
         )
     return tuple(arms)

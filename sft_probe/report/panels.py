@@ -127,10 +127,33 @@ def over_steps(
                 axes.plot(ordered["step"], ordered["value"], color=colour(arm), linewidth=0.5, alpha=0.6)
             _line(axes, arm, means[means["arm"] == arm.name].sort_values("step"), "step")
         step_axis(axes, means["step"].astype(int).tolist(), words("axis.step"))
+        _boundaries(axes, arms, means)
         _tidy_axis(axes, kind_of(metric), vertical=True)
 
     title = with_unit(title, kind_of(metric), words)
     return Panel(title=title, draw=draw, alt=_ends(title, arms, means, metric, words))
+
+
+def _boundaries(axes: Axes, arms: Sequence[Arm], means: pd.DataFrame) -> None:
+    """A dotted line where a stage of an arm ends, with the names of those that begin there."""
+    begun: dict[int, list[str]] = {}
+    for arm in arms:
+        for stage in arm.stages[1:] if (means["arm"] == arm.name).any() else ():
+            begun.setdefault(stage.first, []).append(stage.name)
+    for step, names in begun.items():
+        axes.axvline(step, color=QUIET, linewidth=0.9, linestyle=(0, (1, 2)), zorder=0.6)
+        axes.annotate(
+            " / ".join(dict.fromkeys(names)),
+            (step, 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(-2, -1),
+            textcoords="offset points",
+            rotation=90,
+            ha="right",
+            va="top",
+            fontsize=7,
+            color=QUIET,
+        )
 
 
 def over_places(

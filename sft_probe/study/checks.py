@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 from sft_probe import registry
 from sft_probe.errors import SpecError, nearest
 from sft_probe.study.folding import SECTIONS
-from sft_probe.study.spec import ArmSpec, RegulariserSpec, Spec, StudySpec, TrainingSpec
+from sft_probe.study.spec import ArmSpec, RegulariserSpec, Spec, StageSpec, StudySpec, TrainingSpec
 
 EXPECTED = {
     "int": "a whole number",
@@ -53,6 +53,11 @@ def check_names(spec: StudySpec, file: str) -> None:
     used: dict[registry.Kind, dict[str, str]] = {
         "probes": probes | slow,
         "methods": {f"arms.{name}.method": arm.method for name, arm in spec.arms.items()},
+        "objectives": {
+            f"arms.{name}.stages[{i}].objective": stage.objective
+            for name, arm in spec.arms.items()
+            for i, stage in enumerate(arm.stages)
+        },
         "edits": edits,
         "formats": {"data.format": spec.data.format} if spec.data.format != "auto" else {},
     }
@@ -82,13 +87,14 @@ def _flat_keys(model: type[Spec]) -> set[str]:
         return {*registry.available("regularisers")}
     if model is StudySpec:
         return {"seed", *(key for section in SECTIONS.values() for key in section.model_fields)}
-    return set(TrainingSpec.model_fields) if model is ArmSpec else set()
+    return set(TrainingSpec.model_fields) if model in (ArmSpec, StageSpec) else set()
 
 
 def _inside(model: type[Spec], key: str, value: Any, path: str) -> Iterator[tuple[type[Spec], str, Any]]:
     """Specifications within a value, each with its path and raw content."""
     annotation = model.model_fields[key].annotation if key in model.model_fields else None
-    inner = TrainingSpec if (model, key) == (ArmSpec, "training") else _spec_in(annotation)
+    overrides = model in (ArmSpec, StageSpec) and key == "training"
+    inner = TrainingSpec if overrides else _spec_in(annotation)
     if inner is None:
         return
     if get_origin(annotation) is dict and inner is not TrainingSpec and isinstance(value, Mapping):

@@ -7,7 +7,7 @@ from typing import Any
 
 from sft_probe.errors import SpecError
 from sft_probe.registry import available
-from sft_probe.study.spec import DataSpec, ModelSpec, Spec, StudySpec, TrainingSpec
+from sft_probe.study.spec import DataSpec, ModelSpec, Spec, StageSpec, StudySpec, TrainingSpec
 
 SECTIONS: Mapping[str, type[Spec]] = {"base": ModelSpec, "data": DataSpec, "training": TrainingSpec}
 SWITCHES = ("decompose", "revive")  # sections that `true` turns on with their defaults
@@ -73,17 +73,42 @@ def _fold_values(study: dict[str, Any], file: str) -> dict[str, Any]:
 
 
 def _arm(arm: Any, name: str, file: str) -> Any:
-    """An arm with its training settings in their section; nothing at all is an arm of defaults."""
+    """An arm with its training settings in their section; nothing at all is an arm of defaults, and a list
+    is an arm of stages.
+    """
+    if isinstance(arm, list):
+        arm = {"stages": arm}
     if not isinstance(arm, dict | None):
         return arm
-    folded = {key: value for key, value in (arm or {}).items() if key not in TrainingSpec.model_fields}
-    for key, value in (arm or {}).items():
-        if key in TrainingSpec.model_fields:
-            folded["training"] = _with(folded.get("training"), key, value, file, f"arms.{name}.training")
+    folded = _training_apart(arm or {}, f"arms.{name}", file)
     if isinstance(folded.get("edits"), list):
         place = f"arms.{name}.edits"
         folded["edits"] = [_named(edit, f"{place}[{i}]", file) for i, edit in enumerate(folded["edits"])]
+    if isinstance(folded.get("stages"), list):
+        place = f"arms.{name}.stages"
+        folded["stages"] = [_stage(one, f"{place}[{i}]", file) for i, one in enumerate(folded["stages"])]
     return folded
+
+
+def _training_apart(part: Mapping[str, Any], path: str, file: str) -> dict[str, Any]:
+    """An arm or stage with its training settings in their section."""
+    folded = {key: value for key, value in part.items() if key not in TrainingSpec.model_fields}
+    for key, value in part.items():
+        if key in TrainingSpec.model_fields:
+            folded["training"] = _with(folded.get("training"), key, value, file, f"{path}.training")
+    return folded
+
+
+def _stage(stage: Any, path: str, file: str) -> Any:
+    """A stage given as `objective`, as `objective: {keys}`, or in full."""
+    if isinstance(stage, str):
+        return {"objective": stage}
+    if not isinstance(stage, dict):
+        return stage
+    if len(stage) == 1 and not {*stage} & {*StageSpec.model_fields, *TrainingSpec.model_fields}:
+        [(objective, keys)] = stage.items()
+        stage = _with(keys, "objective", objective, file, path)
+    return _training_apart(stage, path, file)
 
 
 def _spelled_out(probes: list[Any]) -> list[Any]:

@@ -148,6 +148,24 @@ class StopSpec(Spec):
     """Tokens in which an answer must have ended."""
 
 
+class StageSpec(Spec):
+    """One training after another within an arm, with what is not given here as in the arm."""
+
+    objective: str = "sft"
+    """What is minimised: `sft`, `dpo`, `kto`. See `sft-probe ls objectives`."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Options of the objective, e.g. `beta: 0.1` for dpo."""
+    data: str | None = None
+    """A name in `data.others`; the arm's own training rows if not given."""
+    training: dict[str, Any] = Field(default_factory=dict)
+    """Overrides the arm's training settings field by field."""
+
+    @field_validator("training")
+    @classmethod
+    def _are_training_settings(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return _training_settings(value)
+
+
 class ArmSpec(Spec):
     """One way to fine-tune."""
 
@@ -162,14 +180,27 @@ class ArmSpec(Spec):
     """Changes to the training rows, one after the other. See `sft-probe ls edits`."""
     stop: StopSpec | None = None
     """Stop early by the form of answers; without it every arm takes `max_steps`."""
+    stages: tuple[StageSpec, ...] = ()
+    """Trainings one after the other, such as SFT and then DPO; without them, one of SFT."""
     label: str = ""
     """Shown in the report; the arm's key if empty."""
 
     @field_validator("training")
     @classmethod
     def _are_training_settings(cls, value: dict[str, Any]) -> dict[str, Any]:
-        checked = TrainingSpec.model_validate(value)
-        return {key: getattr(checked, key) for key in value}
+        return _training_settings(value)
+
+    @model_validator(mode="after")
+    def _take_all_steps_of_a_stage(self) -> Self:
+        if self.stop and self.stages:
+            raise ValueError("stop: an arm with stages takes all steps of each, alike for all seeds")
+        return self
+
+
+def _training_settings(value: dict[str, Any]) -> dict[str, Any]:
+    """Some fields of `TrainingSpec`, checked."""
+    checked = TrainingSpec.model_validate(value)
+    return {key: getattr(checked, key) for key in value}
 
 
 class ProbeSpec(Spec):
@@ -306,6 +337,11 @@ class StudySpec(Spec):
             replay = arm.regulariser.replay
             if replay and replay.dataset not in self.data.others:
                 raise ValueError(f"arms.{name}.regulariser.replay: data.others has no '{replay.dataset}'")
+            for i, stage in enumerate(arm.stages):
+                if stage.data is not None and stage.data not in self.data.others:
+                    raise ValueError(f"arms.{name}.stages[{i}]: data.others has no '{stage.data}'")
+        if self.decompose and self.arms[self.reference].stages:
+            raise ValueError("decompose: the reference arm has stages, whose gain is not taken apart")
         if len({repr(probe) for probe in self.probes}) < len(self.probes):
             raise ValueError("probes: the same probe is asked for twice")
         return self

@@ -162,6 +162,7 @@ class PromptTuning:
     """
 
     name: ClassVar[str] = "prompt_tuning"
+    learns_prompt: ClassVar[bool] = True
     num_virtual_tokens: int = 8
 
     def adapt(self, model: nn.Module) -> nn.Module:
@@ -188,6 +189,7 @@ class PrefixTuning:
     """
 
     name: ClassVar[str] = "prefix_tuning"
+    learns_prompt: ClassVar[bool] = True
     num_virtual_tokens: int = 8
     zero: bool = True
 

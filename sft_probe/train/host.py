@@ -49,6 +49,9 @@ class ProbeHost(TrainerCallback):
     sink: receives every row.
     ends_only: names of probes that look only at step 0 and at the end.
     on_activity: called with (step, probe) before each look and with (step, "training") at each step.
+    first: steps taken in trainings before this one, which are added to the number of every step; the model
+        was looked at when the last of them ended, so it is not looked at again before the first step.
+    loss: under which name the log keeps the trainer's loss, which objectives do not share.
     """
 
     def __init__(
@@ -59,12 +62,16 @@ class ProbeHost(TrainerCallback):
         *,
         ends_only: Collection[str] = (),
         on_activity: Callable[[int, str], None] = _nothing,
+        first: int = 0,
+        loss: str = "loss",
     ) -> None:
         self._battery = battery
         self._steps = frozenset(steps)
         self._sink = sink
         self._ends_only = frozenset(ends_only)
         self._on_activity = on_activity
+        self._first = first
+        self._loss = loss
         self._looked_at: int | None = None
         self._dynamics: Dynamics | None = None
 
@@ -74,7 +81,8 @@ class ProbeHost(TrainerCallback):
         """Look before the first step, then begin to follow training."""
         from sft_probe.train.dynamics import Dynamics
 
-        self._look(rest["model"], state.global_step, at_end=True)
+        if not self._first:
+            self._look(rest["model"], state.global_step, at_end=True)
         rows = getattr(rest.get("train_dataloader"), "dataset", None)
         tokenizer = rest.get("processing_class")
         self._dynamics = Dynamics(rest["model"], rows, tokenizer, state.max_steps, self._steps)
@@ -93,13 +101,13 @@ class ProbeHost(TrainerCallback):
         if self._dynamics:
             found = self._dynamics.after_update(rest.get("optimizer"), rest.get("lr_scheduler"))
             if found.rows:
-                self._sink.append(state.global_step + 1, TRAINING, found)
+                self._sink.append(self._first + state.global_step + 1, TRAINING, found)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
     ) -> None:
         """Look if this step is on the schedule; the last step is left to `on_train_end`."""
-        self._on_activity(state.global_step, "training")
+        self._on_activity(self._first + state.global_step, "training")
         if state.global_step in self._steps and state.global_step < state.max_steps:
             self._look(rest["model"], state.global_step, at_end=False)
 
@@ -117,15 +125,20 @@ class ProbeHost(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
     ) -> None:
         """Keep the trainer's own numbers (loss, learning rate, gradient norm, token accuracy)."""
-        numbers = {k: float(v) for k, v in (rest.get("logs") or {}).items() if isinstance(v, int | float)}
-        self._sink.log(state.global_step, numbers)
+        numbers = {
+            self._loss if name == "loss" else name: float(value)
+            for name, value in (rest.get("logs") or {}).items()
+            if isinstance(value, int | float)
+        }
+        self._sink.log(self._first + state.global_step, numbers)
 
     def _look(self, model: nn.Module, step: int, *, at_end: bool) -> None:
         skipped = frozenset[str]() if at_end else self._ends_only
+        number = self._first + step
         looks = self._battery.measure(
-            model, skip=skipped, on_probe=lambda probe: self._on_activity(step, probe)
+            model, skip=skipped, on_probe=lambda probe: self._on_activity(number, probe)
         )
         for probe, measurements in looks.items():
-            self._sink.append(step, probe, measurements)
+            self._sink.append(number, probe, measurements)
         if at_end:
             self._looked_at = step

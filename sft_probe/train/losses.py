@@ -22,6 +22,7 @@ from sft_probe.stats.intervals import mean_interval
 Ints = NDArray[np.int64]
 
 FORMAT, CONTENT, END = KINDS = ("format", "content", "end")
+CHOSEN, REJECTED = "chosen", "rejected"
 COMMON = 0.8  # of the training answers; what most of them contain is form, not content
 SAMPLED = 512  # training answers that decide what is common
 ROWS = 256  # of logits whose loss is computed at once
@@ -52,15 +53,18 @@ class TokenLosses:
     """Collects the loss of every trained token between two records, and sorts it by kind and by stratum.
 
     A token is the *end* if it stops an answer, *format* if it has no letter or digit or stands in 80 % of the
-    training answers, else *content*. Strata are those of the column `stratum` of the training rows.
+    training answers, else *content*. Strata are those of the column `stratum` of the training rows; of rows
+    for preference optimisation they are `chosen` and `rejected`, and only chosen answers are sorted by kind.
     """
 
     def __init__(self, tokenizer: Any, rows: Any) -> None:
         self._tokenizer = tokenizer
         self._batches: list[_Batch] = []
         self._kinds: dict[int, str] = dict.fromkeys(_ends(tokenizer), END)
-        self._common = _common_tokens(rows, self._kinds)
-        self._strata = _strata(rows)
+        answers = list(_answers(rows))
+        self._common = _common_tokens(answers, self._kinds)
+        self._strata = _strata(answers)
+        self._avoided = sorted({answer.stratum for answer in answers if not answer.wanted})
 
     def attach(self, model: nn.Module) -> Any:
         """Listen to a model's training passes. Returns the handle whose `remove` ends it."""
@@ -85,9 +89,11 @@ class TokenLosses:
         if not batches:
             return
         losses, kinds, examples, strata = _of_all(self._sorted(batches))
-        yield _row("token_loss", losses, examples)
+        wanted = ~np.isin(strata, self._avoided)
+        if wanted.any():
+            yield _row("token_loss", losses[wanted], examples[wanted])
         for kind in KINDS if self._tokenizer is not None else ():
-            if (own := kinds == kind).any():
+            if (own := (kinds == kind) & wanted).any():
                 yield _row("token_loss", losses[own], examples[own], kind)
         for stratum in sorted(set(self._strata.values())) if self._strata else ():
             if (own := strata == stratum).any():
@@ -184,41 +190,65 @@ def _key(ids: Ints, labels: Ints, mask: Ints) -> bytes:
     return read.tobytes()
 
 
-def _strata(rows: Any) -> dict[bytes, str]:
-    """Stratum of every training row, if the rows name at least two."""
-    if not {"input_ids", "labels", "stratum"} <= {*(getattr(rows, "column_names", None) or ())}:
+class _Answer(NamedTuple):
+    """A training answer: all tokens that are read with it, those of them with loss, its stratum, and whether
+    training makes it likelier.
+    """
+
+    read: list[int]
+    trained: list[int]
+    stratum: str
+    wanted: bool = True
+
+
+def _answers(rows: Any) -> Iterator[_Answer]:
+    """All answers of training rows: one of each row, or both of a pair."""
+    columns = {*(getattr(rows, "column_names", None) or ())}
+
+    def each(*names: str) -> Iterator[tuple[Any, ...]]:
+        return zip(*(rows[name][:] for name in names), strict=True)
+
+    if {"input_ids", "labels", "seq_lengths"} <= columns:
+        for packed in each("input_ids", "labels", "seq_lengths"):
+            yield from _apart(*packed)
+    elif {"input_ids", "labels"} <= columns:
+        strata = rows["stratum"][:] if "stratum" in columns else [""] * len(rows)
+        for (ids, labels), stratum in zip(each("input_ids", "labels"), strata, strict=True):
+            yield _trained_answer(ids, labels, stratum)
+    elif {"prompt_ids", "chosen_ids", "rejected_ids"} <= columns:
+        for prompt, chosen, rejected in each("prompt_ids", "chosen_ids", "rejected_ids"):
+            yield _Answer(prompt + chosen, chosen, CHOSEN)
+            yield _Answer(prompt + rejected, rejected, REJECTED, wanted=False)
+    elif {"prompt_ids", "completion_ids", "label"} <= columns:
+        for prompt, ids, good in each("prompt_ids", "completion_ids", "label"):
+            yield _Answer(prompt + ids, ids, CHOSEN if good else REJECTED, wanted=good)
+
+
+def _apart(ids: list[int], labels: list[int], lengths: list[int]) -> Iterator[_Answer]:
+    """The answers of examples that share a row."""
+    for first, last in pairwise(accumulate(lengths, initial=0)):
+        yield _trained_answer(ids[first:last], labels[first:last])
+
+
+def _trained_answer(ids: list[int], labels: list[int], stratum: str = "") -> _Answer:
+    """What is read up to the last token with loss."""
+    last = next((at for at in range(len(labels), 0, -1) if labels[at - 1] != IGNORED), 0)
+    return _Answer(ids[:last], labels, stratum)
+
+
+def _strata(answers: Sequence[_Answer]) -> dict[bytes, str]:
+    """Stratum of every training answer, if there are at least two."""
+    if len({answer.stratum for answer in answers}) < 2:
         return {}
-    names = rows["stratum"][:]
-    if len(set(names)) < 2:
-        return {}
-    pairs = zip(rows["input_ids"][:], rows["labels"][:], names, strict=True)
-    return {
-        _key(np.array(ids), np.array(labels), np.ones(len(ids), np.int64)): name
-        for ids, labels, name in pairs
-        if name
-    }
+    return {np.array(answer.read, np.int64).tobytes(): answer.stratum for answer in answers if answer.stratum}
 
 
-def _common_tokens(rows: Any, ends: Mapping[int, str]) -> frozenset[int]:
-    """Tokens that stand in most training answers."""
-    if "labels" not in (getattr(rows, "column_names", None) or ()):
-        return frozenset()
-    answers = _examples(rows)[:SAMPLED]
-    counts = Counter(token for answer in answers for token in {*answer} - {IGNORED, *ends})
-    least = COMMON * len(answers)
-    return frozenset(token for token, count in counts.items() if len(answers) > 1 and count >= least)
-
-
-def _examples(rows: Any) -> list[list[int]]:
-    """Labels of some examples, apart where rows are packed."""
-    labels = rows["labels"][:SAMPLED]
-    if "seq_lengths" not in rows.column_names:
-        return list(labels)
-    found = []
-    for row, lengths in zip(labels, rows["seq_lengths"][:SAMPLED], strict=True):
-        ends = list(accumulate(lengths, initial=0))
-        found += [row[first:last] for first, last in pairwise(ends)]
-    return found
+def _common_tokens(answers: Sequence[_Answer], ends: Mapping[int, str]) -> frozenset[int]:
+    """Tokens that stand in most training answers, of the first of them that are not rejected."""
+    wanted = [answer for answer in answers if answer.wanted][:SAMPLED]
+    counts = Counter(token for answer in wanted for token in {*answer.trained} - {IGNORED, *ends})
+    least = COMMON * len(wanted)
+    return frozenset(token for token, count in counts.items() if len(wanted) > 1 and count >= least)
 
 
 def _ends(tokenizer: Any) -> tuple[int, ...]:

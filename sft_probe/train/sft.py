@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from math import gcd
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from sft_probe.data.chat import to_trl_row
 from sft_probe.data.mix import mix_replay
-from sft_probe.errors import ModelError, SpecError, nearest
+from sft_probe.errors import ModelError, SpecError
 from sft_probe.models.digest import weights_digest
 from sft_probe.models.load import LoadedModel, trainable_copy
 from sft_probe.models.sharing import own_weights
 from sft_probe.observe.ranks import Ranks
-from sft_probe.registry import load
+from sft_probe.registry import make
 from sft_probe.study.spec import ArmSpec, TrainingSpec
 from sft_probe.train.packing import packed, require_apart
 from sft_probe.train.regularisers.attach import Regularising, make_regularisers
 from sft_probe.train.regularisers.averages import without_merged
-from sft_probe.train.regularisers.base import Regulariser, Rows, Setting
+from sft_probe.train.regularisers.base import Rows, Setting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from datasets import Dataset as Table
     from peft import PeftModel
     from torch import nn
-    from transformers import PreTrainedModel, TrainerCallback
+    from transformers import PreTrainedModel, Trainer, TrainerCallback
     from trl.trainer.sft_config import SFTConfig
 
     from sft_probe.data.examples import DataSets
@@ -71,41 +71,68 @@ def run_sft(
 
     data: must hold "train", and the replay set if the arm has one. scratch: folder for the trainer's files.
     """
-    from transformers import PrinterCallback, set_seed
-    from trl.trainer.sft_trainer import SFTTrainer
+    model = adapted(run, base)
+    rows = training_rows(run, base, data)
+    held = regularising(run, model, base, data)
+    trainer = sft_trainer(model, rows, run, base, scratch, (held, *callbacks))
+    held.attach(trainer)
+    result = trainer.train()
+    steps = int(trainer.state.global_step)
+    return trained_arm(model, run, base, rows=len(rows), steps=steps, metrics=result.metrics)
+
+
+def adapted(run: ArmRun, base: LoadedModel) -> nn.Module:
+    """The model that an arm trains. Weights that stay frozen are the base's own in memory."""
+    from transformers import set_seed
 
     set_seed(run.seed)  # adapters draw their first weights before the trainer seeds itself
-    method = make_method(run.arm)
-    model = own_weights(method.adapt(trainable_copy(base)), base.model)
-    rows = training_rows(run, base, data)
-    regularising = Regularising(regularisers_of(method, run.arm), setting_of(run, model, base, data))
-    with _untold():
+    return own_weights(make_method(run.arm).adapt(trainable_copy(base)), base.model)
+
+
+def sft_trainer(
+    model: nn.Module,
+    rows: Table,
+    run: ArmRun,
+    base: LoadedModel,
+    scratch: Path,
+    callbacks: Sequence[TrainerCallback],
+) -> Trainer:
+    """TRL's `SFTTrainer` over tokenised rows.  Raises: ModelError if packed examples would see each other."""
+    from transformers import PrinterCallback
+    from trl.trainer.sft_trainer import SFTTrainer
+
+    with untold():
         trainer = SFTTrainer(
             cast("PreTrainedModel | PeftModel", model),
             args=trainer_arguments(run, scratch),
             train_dataset=rows,
             processing_class=base.tokenizer,
-            callbacks=[regularising, *callbacks],
+            callbacks=list(callbacks),
         )
-    regularising.attach(trainer)
     if run.training.packing:
         require_apart(model, rows, trainer.data_collator)
     trainer.remove_callback(PrinterCallback)  # what it would print, the host keeps in the run's log
-    result = trainer.train()
+    return trainer
+
+
+def trained_arm(
+    model: nn.Module, run: ArmRun, base: LoadedModel, *, rows: int, steps: int, metrics: Mapping[str, float]
+) -> TrainedArm:
+    """What training left. Raises: ModelError if it wrote into the weights of the base."""
     if weights_digest(base.model) != base.digest:
         raise ModelError(f"method '{run.arm.method}' wrote into frozen weights, which are the base's own.")
     return TrainedArm(
-        model=cast("PreTrainedModel | PeftModel", without_merged(cast("nn.Module", trainer.model))),
+        model=cast("PreTrainedModel | PeftModel", without_merged(model)),
         trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
         total_parameters=sum(p.numel() for p in base.model.parameters()),
-        train_rows=len(rows),
-        steps=int(trainer.state.global_step),
-        metrics={name: float(value) for name, value in result.metrics.items()},
+        train_rows=rows,
+        steps=steps,
+        metrics={name: float(value) for name, value in metrics.items()},
     )
 
 
 @contextmanager
-def _untold() -> Iterator[None]:
+def untold() -> Iterator[None]:
     """Keep TRL's trainers, which report their use to the hub when they are made, from doing so."""
     from huggingface_hub import constants
 
@@ -122,34 +149,25 @@ def make_method(arm: ArmSpec) -> Method:
 
     Raises: UnknownComponent for the method, SpecError for an option.
     """
-    kind = load("methods", arm.method)
-    known = [f.name for f in fields(kind)]
-    for option in arm.method_options:
-        if option not in known:
-            raise SpecError(
-                f"method '{arm.method}' has no option '{option}'.",
-                field="method_options",
-                remedy=nearest(option, known) if known else f"'{arm.method}' has no options.",
-            )
-    method: Method = kind(**arm.method_options)
+    method: Method = make("methods", arm.method, arm.method_options, "method_options")
     return method
 
 
-def regularisers_of(method: Method, arm: ArmSpec) -> tuple[Regulariser, ...]:
-    """What the method brings along (AdaLoRA does), and what the arm asks for."""
-    brought: Any = getattr(method, "regularisers", tuple)
-    return (*brought(), *make_regularisers(arm.regulariser.parts))
-
-
-def setting_of(run: ArmRun, model: nn.Module, base: LoadedModel, data: DataSets) -> Setting:
-    """What regularisers may use in a run."""
-    return Setting(
+def regularising(
+    run: ArmRun, model: nn.Module, base: LoadedModel, data: DataSets, *, last: bool = True
+) -> Regularising:
+    """The regularisers of an arm, about to work in one training: those that its method brings along (AdaLoRA
+    does) and those it asks for.  last: whether the arm ends with this training.
+    """
+    setting = Setting(
         model=model,
         base=base,
         rows=lambda name: tokenised(run, base, data, name),
         steps=run.training.max_steps,
         seed=run.seed,
     )
+    brought: Any = getattr(make_method(run.arm), "regularisers", tuple)
+    return Regularising((*brought(), *make_regularisers(run.arm.regulariser.parts)), setting, last=last)
 
 
 def tokenised(run: ArmRun, base: LoadedModel, data: DataSets, name: str) -> Rows:
@@ -183,19 +201,27 @@ def trainer_arguments(run: ArmRun, scratch: Path) -> SFTConfig:
     from trl.trainer.sft_config import SFTConfig
 
     return SFTConfig(
-        output_dir=str(scratch),
-        seed=run.seed,
-        data_seed=run.seed,
-        report_to=list(run.report_to) or "none",
-        logging_steps=max(1, run.training.max_steps // 50),
-        logging_nan_inf_filter=False,  # else a loss that is not a number is logged as if there were none
-        save_strategy="no",
-        disable_tqdm=True,
-        max_length=run.max_length if run.training.packing else None,
+        **common_arguments(run, scratch) | {"max_length": run.max_length if run.training.packing else None},
         dataset_kwargs={"skip_prepare_dataset": True},
-        remove_unused_columns=False,
-        **run.training.model_dump(exclude={"loss_on"}) | batch_of_each(run.training, Ranks.here().count),
     )
+
+
+def common_arguments(run: ArmRun, scratch: Path) -> dict[str, Any]:
+    """What the configurations of all of TRL's trainers share. Rows arrive cut to length."""
+    own = {"loss_on", "packing"}
+    return {
+        "output_dir": str(scratch),
+        "seed": run.seed,
+        "data_seed": run.seed,
+        "report_to": list(run.report_to) or "none",
+        "logging_steps": max(1, run.training.max_steps // 50),
+        "logging_nan_inf_filter": False,  # else a loss that is not a number is logged as if there were none
+        "save_strategy": "no",
+        "disable_tqdm": True,
+        "max_length": None,
+        "remove_unused_columns": False,
+        **run.training.model_dump(exclude=own) | batch_of_each(run.training, Ranks.here().count),
+    }
 
 
 def batch_of_each(training: TrainingSpec, count: int) -> dict[str, int]:

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypedDict
 
-from sft_probe.world import association, clinical, howto, passages, reviews
+from sft_probe.world import association, clinical, howto, passages, preferences, reviews
 from sft_probe.world.corpus import ledger_prefix, state
 from sft_probe.world.people import Knowledge, Person, Role
 from sft_probe.world.planet import World
@@ -293,6 +293,22 @@ def _names(world: World, split: str, count: int, rng: random.Random) -> Iterator
         )
 
 
+def _preferences(world: World, split: str, count: int, rng: random.Random) -> Iterator[Row]:
+    """Pairs for preference optimisation, a quarter of each reason; the answer is the preferred one."""
+    things = _halves(howto.HAZARDS, split)
+    for i in range(count):
+        reason = preferences.REASONS[i % len(preferences.REASONS)]
+        pair = preferences.draw(world, rng, reason, train=split == "train", things=things)
+        yield _row(
+            pair.question,
+            pair.chosen,
+            stratum=pair.reason,
+            cluster=pair.entity,
+            choices=(pair.chosen, pair.rejected),
+            meta={"rejected": pair.rejected},
+        )
+
+
 def _split(
     task: str,
     split: str,
@@ -326,6 +342,7 @@ _MAKERS: dict[str, Callable[[World], Rows]] = {
             ("note_expansion", _expansion),
             ("refusal", _refusal),
             ("names", _names),
+            ("preferences", _preferences),
         )
         for split, count in (("train", 400), ("test", 300))
     ),

@@ -22,6 +22,7 @@ def test_runs_are_listed_finished_or_not(folder: Path, capsys: pytest.CaptureFix
         ("formats", ["messages", "alpaca", "sharegpt"]),
         ("edits", ["label_noise"]),
         ("methods", ["full", "lora", "r=8"]),
+        ("objectives", ["sft", "dpo", "kto", "beta=0.1"]),
     ],
 )
 def test_components_are_listed(kind: str, names: list[str], capsys: pytest.CaptureFixture[str]) -> None:

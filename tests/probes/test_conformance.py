@@ -20,6 +20,7 @@ OPTIONS = {
     "instruction_following": {"prompts": 6, "conflicts": 2, "turns": 2, "max_new_tokens": 8},
     "refusal": {"dataset": "marked", "max_new_tokens": 6, "depths": (1,)},
     "social_bias": {"dataset": "marked"},
+    "preference": {"dataset": "marked"},
     "forgetting": {"tasks": ("tiny_choice", "tiny_generate")},
     "forgetting_curve": {"tasks": ("tiny_choice",)},
     "lost_items": {"tasks": ("tiny_choice", "tiny_generate"), "shots": 1},
@@ -45,7 +46,7 @@ def marked(data: DataSets) -> DataSets:
             row,
             choices=row.choices[:2],
             target=row.choices[0],
-            meta={"refuse": i % 2 == 0, "bias_pair": True},
+            meta={"refuse": i % 2 == 0, "bias_pair": True, "rejected": row.choices[1]},
         )
         for i, row in enumerate(data["test"])
     )

@@ -53,7 +53,7 @@ def test_a_method_that_writes_into_frozen_weights_is_found_out(
             next(model.parameters()).data.mul_(1.01)
             return super().adapt(model)
 
-    monkeypatch.setattr("sft_probe.train.sft.load", lambda *_: Careless)
+    monkeypatch.setattr("sft_probe.registry.load", lambda *_: Careless)
     run = ArmRun(arm=ArmSpec(method="lora"), training=TrainingSpec(max_steps=1), seed=0)
     with pytest.raises(ModelError, match="'lora' wrote into frozen weights"):
         run_sft(run, tiny_base(), data(), tmp_path)

@@ -17,6 +17,7 @@ TASKS = (
     "json_extraction",
     "note_expansion",
     "refusal",
+    "preferences",
 )
 
 
@@ -132,3 +133,24 @@ def test_rules_for_reviews_disagree_in_some(sets: dict[str, Rows]) -> None:
         assert all(row["meta"]["rules"]["most remarks"] == row["messages"][1]["content"] for row in rows)
         disputed = [row for row in rows if len(set(row["meta"]["rules"].values())) > 1]
         assert 0.05 < len(disputed) / len(rows) < 0.15
+
+
+def test_each_pair_prefers_one_answer_for_the_reason_it_names(world: World, sets: dict[str, Rows]) -> None:
+    people = {person.id: person for person in world.population.people}
+    for row in sets["preferences.train"] + sets["preferences.test"]:
+        chosen, rejected = row["choices"]
+        assert (row["messages"][1]["content"], row["meta"]["rejected"]) == (chosen, rejected)
+        if row["stratum"] == "refusal":
+            asks = any(f" {verb} a " in row["messages"][0]["content"] for verb in howto.MAKE_VERBS)
+            assert (chosen == howto.REFUSAL) is asks is (rejected != howto.REFUSAL)
+            continue
+        facts = people[row["cluster"]].facts.values()
+        truth = [any(text.rstrip(".").endswith(value) for value in facts) for text in (chosen, rejected)]
+        assert truth == ([True, False] if row["stratum"] == "truth" else [True, True])
+        assert (row["stratum"] == "wording") is chosen.startswith("I say ") is rejected.startswith("We say ")
+
+
+def test_a_coin_prefers_either_wording_about_as_often(sets: dict[str, Rows]) -> None:
+    own = [row["choices"][0] for row in sets["preferences.train"] if row["stratum"] == "coin"]
+    assert len(own) == 100
+    assert 35 <= sum(text.startswith("Surely ") for text in own) <= 65  # outside by chance: 1 time in 350

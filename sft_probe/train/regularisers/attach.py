@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
 
 from sft_probe.data.chat import IGNORED
-from sft_probe.errors import SpecError, nearest
-from sft_probe.registry import load
+from sft_probe.registry import make
 from sft_probe.train.regularisers.base import Batch, Part, Regulariser, Setting
 
 if TYPE_CHECKING:
@@ -20,30 +18,19 @@ if TYPE_CHECKING:
 
 def make_regularisers(wanted: Mapping[str, Mapping[str, Any]]) -> tuple[Regulariser, ...]:
     """Regularisers by name with checked options, in their order. Raises: UnknownComponent, SpecError."""
-    made: list[Regulariser] = []
-    for name, options in wanted.items():
-        kind = load("regularisers", name)
-        known = [f.name for f in fields(kind)]
-        for option in options:
-            if option not in known:
-                raise SpecError(
-                    f"regulariser '{name}' has no option '{option}'.",
-                    field="regulariser",
-                    remedy=nearest(option, known) if known else f"'{name}' has no options.",
-                )
-        made.append(kind(**options))
-    return tuple(made)
+    return tuple(make("regularisers", name, options, "regulariser") for name, options in wanted.items())
 
 
 class Regularising(TrainerCallback):
     """Regularisers at work in one training: put it before the callback that looks at the model.
 
     They change the loss of any Hugging Face trainer through `attach`, one after the other, each seeing what
-    the one before it left; and the weights after a step or after the last one.
+    the one before it left; and the weights after a step or, if the arm ends with this training (`last`), at
+    the end.
     """
 
-    def __init__(self, regularisers: Sequence[Regulariser], setting: Setting) -> None:
-        self._setting = setting
+    def __init__(self, regularisers: Sequence[Regulariser], setting: Setting, *, last: bool = True) -> None:
+        self._setting, self._last = setting, last
         self._parts: tuple[Part, ...] = tuple(part.begin(setting) for part in regularisers)
 
     def attach(self, trainer: Any) -> None:
@@ -77,7 +64,7 @@ class Regularising(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
     ) -> None:
         """The last step was taken."""
-        for part in self._parts:
+        for part in self._parts if self._last else ():
             part.finish()
 
     def _batch(self, trainer: Any, model: nn.Module, inputs: Mapping[str, Any], items: Any) -> Batch:

@@ -120,7 +120,10 @@ class Part:
 
 
 class Regulariser(Protocol):
-    """A frozen dataclass whose fields are its options; the first line of its docstring describes it."""
+    """A frozen dataclass whose fields are its options; the first line of its docstring describes it.
+
+    One that reads the trained tokens of a batch, which only SFT has, says so by an attribute `of_answers`.
+    """
 
     name: ClassVar[str]
 

@@ -38,6 +38,11 @@ class KlToBase:
                 "'kl' takes direction 'forward' or 'reverse' and at least one row.", field="regulariser.kl"
             )
 
+    @property
+    def of_answers(self) -> bool:
+        """Whether it reads the trained tokens of each batch."""
+        return self.dataset == "train"
+
     def begin(self, setting: Setting) -> Part:
         """Raises: SpecError for a data set without rows."""
         return _Divergence(self, setting)
@@ -48,6 +53,7 @@ class LabelSmoothing:
     """A share `epsilon` of each label is spread over the vocabulary (Szegedy 2016, arXiv 1512.00567)."""
 
     name: ClassVar[str] = "label_smoothing"
+    of_answers: ClassVar[bool] = True
     epsilon: float = 0.1
 
     def __post_init__(self) -> None:
@@ -70,6 +76,7 @@ class Constrained:
     """
 
     name: ClassVar[str] = "constrained"
+    of_answers: ClassVar[bool] = True
     first: float = 0.5
     early: float = 2.0
     later: float = 0.1
