@@ -24,6 +24,7 @@ from sft_probe.train.host import ProbeHost
 from sft_probe.train.relearning import Patient, relearn
 from sft_probe.train.sft import ArmRun, make_method, run_sft
 from sft_probe.train.stopping import StopAtForm
+from sft_probe.train.trackers import tracked_as
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,10 +137,13 @@ def _run_job(spec: StudySpec, job: Job, prepared: Prepared, store: RunStore, pro
             seed=job.seed,
             max_length=spec.data.max_length,
             report_to=spec.report_to,
+            name=job.run_id,
+            study=spec.name,
         )
         ends = (StopAtForm(prepared.observer, arm.stop, writer),) if arm.stop else ()
         start = time.perf_counter()
-        trained = run_sft(run, prepared.base, prepared.data, scratch, callbacks=(*ends, host))
+        with tracked_as(spec.name, job.run_id, spec.output_dir / "trackers"):
+            trained = run_sft(run, prepared.base, prepared.data, scratch, callbacks=(*ends, host))
         elapsed = time.perf_counter() - start
         writer.note(
             trainable_parameters=trained.trainable_parameters, total_parameters=trained.total_parameters

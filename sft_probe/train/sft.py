@@ -31,13 +31,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ArmRun:
-    """One arm with one seed, its settings resolved. max_length: tokens; longer rows are cut at the end."""
+    """One arm with one seed, its settings resolved. max_length: tokens; longer rows are cut at the end.
+
+    report_to: trackers, which know it as run `name` of project `study`.
+    """
 
     arm: ArmSpec
     training: TrainingSpec
     seed: int
     max_length: int | None = None
     report_to: tuple[str, ...] = ()
+    name: str = "run"
+    study: str = "sft_probe"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +160,8 @@ def trainer_arguments(run: ArmRun, scratch: Path) -> SFTConfig:
         seed=run.seed,
         data_seed=run.seed,
         report_to=list(run.report_to) or "none",
+        run_name=run.name,
+        project=run.study,
         logging_steps=max(1, run.training.max_steps // 50),
         save_strategy="no",
         disable_tqdm=True,
