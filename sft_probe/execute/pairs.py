@@ -17,6 +17,7 @@ from sft_probe.execute.prepare import (
     describe_environment,
     load_data_set,
     make_probes,
+    needs_of,
     set_threads,
     task_folders,
 )
@@ -106,6 +107,7 @@ def prepare_looks(
     """
     probes = make_probes(specs)
     chosen = select(probes, data, optional={probe.name for probe in specs if probe.optional})
+    asked = any(getattr(need, "tasks", ()) for need in needs_of(chosen.probes))  # lm-eval tasks
     environment = describe_environment(ModelSpec(model_name_or_path=named or base.path), base, data)
     write_audit(output_dir, ())
     write_environment(output_dir, environment)
@@ -113,7 +115,7 @@ def prepare_looks(
     observer = Observer(
         base,
         chosen.data,
-        benchmark_paths=task_folders(include_path, output_dir),
+        benchmark_paths=task_folders(include_path, output_dir) if asked else (),
         cache=cache_folder(output_dir),
     )
     return Prepared(

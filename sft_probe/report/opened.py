@@ -13,7 +13,7 @@ import pandas as pd
 
 from sft_probe.report.build import ReportPaths, build_report
 from sft_probe.report.charts import Chart, draw, figure_language, sheet, styled
-from sft_probe.report.material import load
+from sft_probe.report.material import Material, load
 from sft_probe.report.story import Story, tell
 from sft_probe.report.words import Words
 from sft_probe.store.atomic import write_text
@@ -33,7 +33,7 @@ def open_runs(folder: str | Path, *, lang: str = "en", keep: object = None) -> R
     Raises: StoreError if no run is finished or a file is damaged, SpecError for an unknown language.
     """
     opened = Runs(Path(folder), lang, keep)
-    opened.story  # noqa: B018  (an unreadable folder is said here, not at the first look at it)
+    Words(lang), opened.material  # what cannot be read is said here, not at the first look at it
     return opened
 
 
@@ -126,9 +126,14 @@ class Runs:
         return RunStore(self.folder).train_log()
 
     @cached_property
+    def material(self) -> Material:
+        """What the report is made of."""
+        return load(self.folder)
+
+    @cached_property
     def story(self) -> Story:
         """The report as data."""
-        return tell(load(self.folder), Words(self.lang))
+        return tell(self.material, Words(self.lang))
 
     @property
     def verdict(self) -> list[str]:
@@ -139,7 +144,7 @@ class Runs:
     def figures(self) -> Mapping[str, Figure]:
         """Figures by name, in the order of the report."""
         fonts = figure_language(self.lang)  # letters that no font here has cannot be drawn
-        story = self.story if fonts == self.lang else tell(self.story.material, Words(fonts))
+        story = self.story if fonts == self.lang else tell(self.material, Words(fonts))
         charts = (chart for section in story.sections for chart in section.charts)
         return {chart.name: Figure(chart) for chart in charts if isinstance(chart, Chart)}
 
