@@ -1,7 +1,7 @@
 """What probes measure, in the trackers that a trainer reports to, under names that stay the same.
 
 A number is called `probe/<probe>/<metric>`, then `/<dataset>`, `/<stratum>` and `/<module>` where it has
-them, in letters that every tracker takes. Rows by layer stay in the run's tables: a tracker has no axis for them.
+them, in letters that every tracker takes. Rows by layer stay in the run's tables: trackers have no such axis.
 The trainer's own integrations begin before its callbacks and also end before them, so each writer here
 remembers which run it belongs to and can still write to it once training has ended.
 """

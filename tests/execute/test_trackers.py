@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from sft_probe.execute.local import run_study
+from sft_probe.schema import TRAINING
 from sft_probe.store.runs import RunStore
 from sft_probe.study.spec import StudySpec
 from sft_probe.train.trackers import tracked_name
@@ -19,7 +20,9 @@ RUNS = ("full-seed0", "lora-seed0")
 
 def stored(rows: pd.DataFrame, run: str) -> Numbers:
     """What a tracker should hold of a run: rows of probes that are not by layer."""
-    own = rows[(rows.run == run) & (rows.layer < 0) & rows.value.notna() & (rows.probe != "training_dynamics")]
+    own = rows[
+        (rows.run == run) & (rows.layer < 0) & rows.value.notna() & (rows.probe != TRAINING)
+    ]
     return {(tracked_name(row.probe, row), int(row.step)): float(row.value) for row in own.itertuples()}
 
 
