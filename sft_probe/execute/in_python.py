@@ -85,6 +85,11 @@ def as_data_sets(data: Rows | Mapping[str, Rows], output_dir: Path, limit: int |
     )
 
 
+def is_peft(model: object) -> bool:
+    """Whether it is a peft model, rather than one that adapters were put into."""
+    return hasattr(model, "peft_config") and hasattr(model, "get_base_model")
+
+
 def base_in_memory(model: nn.Module, tokenizer: PreTrainedTokenizerBase | None) -> LoadedModel:
     """A model in memory as a base, over the same weights; under adapters, the base inside.
 
@@ -96,7 +101,7 @@ def base_in_memory(model: nn.Module, tokenizer: PreTrainedTokenizerBase | None) 
             raise ModelError("a model in memory comes without its tokenizer.", remedy="Give `tokenizer=`.")
         tokenizer = load_tokenizer(path)
     name = str(getattr(model, "name_or_path", "")) or "in memory"
-    if hasattr(model, "peft_config"):
+    if is_peft(model):
         return base_inside(model, tokenizer, path=name)
     if any(hasattr(module, "base_layer") for module in model.modules()):
         raise ModelError(
@@ -114,7 +119,7 @@ def _base(
     tokenizer: PreTrainedTokenizerBase | None,
 ) -> LoadedModel:
     if base is None:
-        adapted = [subject for subject in subjects.values() if hasattr(subject, "peft_config")]
+        adapted = [subject for subject in subjects.values() if is_peft(subject)]
         if len(adapted) != 1:
             raise ModelError("without a base, exactly one peft model in memory is compared.", field="tuned")
         return base_in_memory(cast("nn.Module", adapted[0]), tokenizer)

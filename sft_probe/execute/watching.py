@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sft_probe.data.chat import ensure_chat_template
 from sft_probe.errors import SpecError
-from sft_probe.execute.in_python import Rows, as_data_sets, base_in_memory
+from sft_probe.execute.in_python import Rows, as_data_sets, base_in_memory, is_peft
 from sft_probe.execute.pairs import look, prepare_looks
 from sft_probe.execute.prepare import Prepared
 from sft_probe.probes import STANDARD
@@ -56,7 +56,7 @@ def watch(
         )
     folder, specs = Path(output_dir), probe_specs(probes)
     sets = as_data_sets(data, folder)
-    base = base_in_memory(model if hasattr(model, "peft_config") else copy.deepcopy(model), tokenizer)
+    base = base_in_memory(model if is_peft(model) else copy.deepcopy(model), tokenizer)
     ensure_chat_template(base.tokenizer)
     prepared = prepare_looks(base, sets, specs, folder)
     look(BASE, None, prepared, RunStore(folder), Silent())

@@ -36,6 +36,8 @@ def fold(raw: Mapping[str, Any], file: str) -> dict[str, Any]:
 def probe_specs(probes: Iterable[Any]) -> tuple[ProbeSpec, ...]:
     """Probes written as in a study: `name`, `{name: {options}}` or `all`. Raises: SpecError."""
     named = [_named(probe, f"probes[{i}]", "probes") for i, probe in enumerate(probes)]
+    if unnamed := [probe for probe in named if not isinstance(probe, dict)]:
+        raise SpecError(f"expected a name, found {unnamed[0]!r}.", field="probes")
     return tuple(ProbeSpec.model_validate(probe) for probe in _spelled_out(named))
 
 

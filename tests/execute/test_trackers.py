@@ -20,9 +20,7 @@ RUNS = ("full-seed0", "lora-seed0")
 
 def stored(rows: pd.DataFrame, run: str) -> Numbers:
     """What a tracker should hold of a run: rows of probes that are not by layer."""
-    own = rows[
-        (rows.run == run) & (rows.layer < 0) & rows.value.notna() & (rows.probe != TRAINING)
-    ]
+    own = rows[(rows.run == run) & (rows.layer < 0) & rows.value.notna() & (rows.probe != TRAINING)]
     return {(tracked_name(row.probe, row), int(row.step)): float(row.value) for row in own.itertuples()}
 
 

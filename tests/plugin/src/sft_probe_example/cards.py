@@ -9,7 +9,7 @@ from sft_probe.data.examples import Example, Message
 from sft_probe.data.formats import Where, reads
 
 
-@reads(("front",), ("back",), order=1)
+@reads(("front",), ("back",))
 def from_cards(row: Mapping[str, Any], where: Where) -> Example:
     """Flash cards: the front is asked, the back is the answer, the deck is the stratum."""
     for field in ("front", "back"):
