@@ -128,6 +128,8 @@ class ProbeHost(TrainerCallback):
         if self._dynamics:
             self._dynamics.close()
             self._dynamics = None
+        if self._trackers:
+            self._trackers.reopen()
         if self._looked_at != state.global_step:
             self._look(rest["model"], state.global_step, at_end=True)
         if self._trackers:

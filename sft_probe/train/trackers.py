@@ -32,6 +32,10 @@ class Tracker(Protocol):
         """Keep values of one step."""
         ...
 
+    def reopen(self) -> None:
+        """The trainer's own integration has ended its part; one more look may come."""
+        ...
+
     def close(self) -> None:
         """Nothing more will come."""
         ...
@@ -60,6 +64,11 @@ class Trackers:
         for tracker in self._trackers:
             tracker.log(values, step)
 
+    def reopen(self) -> None:
+        """Called when training ends, before the last look."""
+        for tracker in self._trackers:
+            tracker.reopen()
+
     def close(self) -> None:
         """Close every writer."""
         for tracker in self._trackers:
@@ -85,6 +94,9 @@ class _TensorBoard:
             self._writer.add_scalar(name, value, step)
         self._writer.flush()
 
+    def reopen(self) -> None:
+        """It is a writer of its own."""
+
     def close(self) -> None:
         self._writer.close()
 
@@ -102,6 +114,9 @@ class _MLflow:
         if values:
             self._log(dict(values), step=step, run_id=self._run)
 
+    def reopen(self) -> None:
+        """A finished run takes numbers, too."""
+
     def close(self) -> None:
         """The trainer's integration ends the run."""
 
@@ -117,25 +132,34 @@ class _Wandb:
     def log(self, values: Mapping[str, float], step: int) -> None:
         self._log({**values, STEP: step})
 
+    def reopen(self) -> None:
+        """The run is still open."""
+
     def close(self) -> None:
         """Whoever began the run ends it."""
 
 
 class _Trackio:
-    """The current run, taken up again where the trainer's integration has finished it."""
+    """The current run, taken up again after the trainer's integration has finished it."""
 
     def __init__(self, args: TrainingArguments) -> None:
         import trackio
 
-        self._trackio = trackio
-        self._project, self._run = args.project, trackio.context_vars.current_run.get()
-        self._reopened = False
+        self._trackio, self._args = trackio, args
+        self._run, self._reopened = trackio.context_vars.current_run.get(), False
 
     def log(self, values: Mapping[str, float], step: int) -> None:
-        if self._trackio.context_vars.current_run.get() is None:
-            self._trackio.init(project=self._project, name=self._run and self._run.name, resume="must")
-            self._reopened = True
         self._trackio.log({**values, STEP: step})
+
+    def reopen(self) -> None:
+        if self._run is not None:
+            self._trackio.init(
+                project=self._args.project,
+                name=self._run.name,
+                space_id=self._args.trackio_space_id,
+                resume="allow",
+            )
+            self._reopened = True
 
     def close(self) -> None:
         if self._reopened:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from transformers import TrainingArguments
+from transformers import Trainer, TrainingArguments
 
+from sft_probe.execute.watching import watch
+from sft_probe.models.load import fresh_copy
 from sft_probe.schema import NAN, Measurement, Measurements
+from sft_probe.testing.tiny import tiny_base, tiny_data
 from sft_probe.train.trackers import open_trackers, tracked_as, tracked_name
 
 
@@ -61,3 +64,29 @@ def test_what_the_user_has_set_stays_and_each_run_gets_its_own_folder(
         assert os.environ["WANDB_PROJECT"] == "mine"
         assert os.environ["MLFLOW_EXPERIMENT_NAME"] == "a study"
     assert dict(os.environ) == before
+
+
+def test_in_somebody_elses_trainer_both_write_to_one_folder(tmp_path: Path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    base = tiny_base()
+    ids = base.tokenizer("The cat is on the sofa.")["input_ids"]
+    host = watch(
+        base.model, base.tokenizer, tiny_data(), tmp_path / "runs", probes=["weight_change"], steps=()
+    )
+    arguments = TrainingArguments(
+        str(tmp_path / "out"),
+        max_steps=2,
+        logging_steps=1,
+        report_to="tensorboard",
+        save_strategy="no",
+        disable_tqdm=True,
+    )
+    rows = [{"input_ids": ids, "labels": ids}] * 16
+    Trainer(fresh_copy(base), args=arguments, train_dataset=rows, callbacks=[host]).train()
+    (folder,) = (tmp_path / "out" / "runs").iterdir()
+    events = accumulator.EventAccumulator(str(folder))
+    events.Reload()
+    assert [event.step for event in events.Scalars("train/loss")] == [1, 2]
+    moved = events.Scalars("probe/weight_change/relative_norm/all")
+    assert [event.step for event in moved] == [0, 2]
+    assert moved[0].value == 0 < moved[1].value
