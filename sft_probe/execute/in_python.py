@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import torch
 from torch import nn
 
 from sft_probe.data.chat import ensure_chat_template
@@ -15,7 +17,14 @@ from sft_probe.data.load import read_rows
 from sft_probe.errors import ModelError
 from sft_probe.execute.pairs import look, names_of, prepare_looks
 from sft_probe.execute.prepare import load_data_set, set_threads
-from sft_probe.models.load import LoadedModel, base_inside, load_base, load_tokenizer, pristine
+from sft_probe.models.load import (
+    LoadedModel,
+    base_inside,
+    load_base,
+    load_tokenizer,
+    pristine,
+    with_pad_token,
+)
 from sft_probe.models.sharing import shared_copy
 from sft_probe.probes import STANDARD
 from sft_probe.report.opened import Runs, open_runs
@@ -63,14 +72,17 @@ def probe(  # noqa: PLR0913  (a function for notebooks: all but three arguments 
         {"model_name_or_path": str(base) if isinstance(base, str | Path) else TUNED}
         | {"device": device, "dtype": dtype}
     )
-    loaded = _base(base, spec, subjects, tokenizer)
-    set_threads(spec, loaded)
+    loaded, threads = _base(base, spec, subjects, tokenizer), torch.get_num_threads()
     ensure_chat_template(loaded.tokenizer)
     named = spec.model_name_or_path if isinstance(base, str | Path) else loaded.path
-    prepared, store = prepare_looks(loaded, sets, specs, folder, named=named), RunStore(folder)
-    look(BASE, None, prepared, store, Silent())
-    for name, subject in subjects.items():
-        look(name, subject, prepared, store, Silent())
+    try:
+        set_threads(spec, loaded)
+        prepared, store = prepare_looks(loaded, sets, specs, folder, named=named), RunStore(folder)
+        look(BASE, None, prepared, store, Silent())
+        for name, subject in subjects.items():
+            look(name, subject, prepared, store, Silent())
+    finally:
+        torch.set_num_threads(threads)
     return open_runs(folder, keep=temporary)
 
 
@@ -101,15 +113,17 @@ def base_in_memory(model: nn.Module, tokenizer: PreTrainedTokenizerBase | None) 
             raise ModelError("a model in memory comes without its tokenizer.", remedy="Give `tokenizer=`.")
         tokenizer = load_tokenizer(path)
     name = str(getattr(model, "name_or_path", "")) or "in memory"
+    own = with_pad_token(copy.deepcopy(tokenizer), name)  # what it lacks is added to ours, not to theirs
+    ensure_chat_template(own)
     if is_peft(model):
-        return base_inside(model, tokenizer, path=name)
+        return base_inside(model, own, path=name)
     if any(hasattr(module, "base_layer") for module in model.modules()):
         raise ModelError(
             "adapters lie in the base that was given.",
             remedy="Give None as base, and the peft model as tuned.",
         )
     copied = cast("PreTrainedModel", shared_copy(model))
-    return pristine(copied, tokenizer, path=name, device=next(model.parameters()).device)
+    return pristine(copied, own, path=name, device=next(model.parameters()).device)
 
 
 def _base(

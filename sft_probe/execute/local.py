@@ -24,7 +24,7 @@ from sft_probe.train.host import ProbeHost
 from sft_probe.train.relearning import Patient, relearn
 from sft_probe.train.sft import ArmRun, make_method, run_sft
 from sft_probe.train.stopping import StopAtForm
-from sft_probe.train.trackers import tracked_as
+from sft_probe.train.trackers import check_trackers, tracked_as
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +44,7 @@ def run_study(spec: StudySpec, *, progress: Progress | None = None, force: bool 
     for arm in spec.arms.values():
         make_method(arm)
         make_edits(arm.edits)
+    check_trackers(spec.report_to)
     write_study(spec.output_dir, dump_study(spec))
     prepared = prepare(spec)
     for finding in prepared.findings:

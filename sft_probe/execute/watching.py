@@ -9,7 +9,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sft_probe.data.chat import ensure_chat_template
 from sft_probe.errors import SpecError
 from sft_probe.execute.in_python import Rows, as_data_sets, base_in_memory, is_peft
 from sft_probe.execute.pairs import look, prepare_looks
@@ -57,7 +56,6 @@ def watch(
     folder, specs = Path(output_dir), probe_specs(probes)
     sets = as_data_sets(data, folder)
     base = base_in_memory(model if is_peft(model) else copy.deepcopy(model), tokenizer)
-    ensure_chat_template(base.tokenizer)
     prepared = prepare_looks(base, sets, specs, folder)
     look(BASE, None, prepared, RunStore(folder), Silent())
     return Watch(prepared, steps, folder, run=run, seed=seed)

@@ -11,11 +11,14 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+
+from sft_probe.errors import SpecError, nearest
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
@@ -75,6 +78,20 @@ class Trackers:
             tracker.close()
 
 
+def check_trackers(names: Iterable[str]) -> None:
+    """Raises: SpecError for a tracker that transformers does not know, or whose package is not installed."""
+    from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
+
+    for name in names:
+        if name not in INTEGRATION_TO_CALLBACK:
+            remedy = nearest(name, INTEGRATION_TO_CALLBACK)
+            raise SpecError(f"there is no tracker '{name}'.", field="report_to", remedy=remedy)
+        if name in WRITERS and find_spec(name) is None:
+            raise SpecError(
+                f"the tracker '{name}' is not installed.", field="report_to", remedy=f"pip install {name}."
+            )
+
+
 def open_trackers(args: TrainingArguments) -> Trackers | None:
     """Writers for what the trainer reports to, None if for nothing that is known here."""
     known = [name for name in args.report_to or () if name in WRITERS]
@@ -111,7 +128,7 @@ class _MLflow:
         self._run: str | None = active.info.run_id if active else None
 
     def log(self, values: Mapping[str, float], step: int) -> None:
-        if values:
+        if values and self._run:  # without a run, mlflow would begin one
             self._log(dict(values), step=step, run_id=self._run)
 
     def reopen(self) -> None:
@@ -149,7 +166,8 @@ class _Trackio:
         self._run, self._reopened = trackio.context_vars.current_run.get(), False
 
     def log(self, values: Mapping[str, float], step: int) -> None:
-        self._trackio.log({**values, STEP: step})
+        if self._run is not None:
+            self._trackio.log({**values, STEP: step})
 
     def reopen(self) -> None:
         if self._run is not None:

@@ -140,6 +140,17 @@ def test_a_loop_by_hand_is_watched_and_not_changed(tmp_path: Path) -> None:
         host.step(base.model, 4, last=True)
 
 
+def test_a_tokenizer_without_template_and_pad_token_stays_so(tmp_path: Path) -> None:
+    base = tiny_base()
+    base.tokenizer.chat_template = None
+    base.tokenizer.pad_token = None
+    host = watch(base.model, base.tokenizer, ROWS, tmp_path, probes=PROBES)
+    host.step(base.model, 0, last=True)
+    assert base.tokenizer.chat_template is None
+    assert base.tokenizer.pad_token is None
+    assert not host.runs.measurements.query("metric == 'answer_logprob'").value.isna().any()
+
+
 def test_a_run_needs_a_name_of_its_own(tmp_path: Path) -> None:
     base = tiny_base()
     with pytest.raises(SpecError, match="a run cannot be called 'base'"):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from transformers import Trainer, TrainingArguments
 
+from sft_probe.errors import SpecError
 from sft_probe.execute.watching import watch
 from sft_probe.models.load import fresh_copy
 from sft_probe.schema import NAN, Measurement, Measurements
 from sft_probe.testing.tiny import tiny_base, tiny_data
-from sft_probe.train.trackers import open_trackers, tracked_as, tracked_name
+from sft_probe.train.trackers import WRITERS, check_trackers, open_trackers, tracked_as, tracked_name
 
 
 @pytest.mark.parametrize(
@@ -26,6 +28,17 @@ from sft_probe.train.trackers import open_trackers, tracked_as, tracked_name
 )
 def test_a_number_is_called_by_where_it_was_measured(row: dict[str, str], name: str) -> None:
     assert tracked_name("p", Measurement(metric="m", value=1.0, unit="1", **row)) == name  # type: ignore[arg-type]
+
+
+def test_a_tracker_that_cannot_be_used_is_said() -> None:
+    check_trackers(())
+    with pytest.raises(SpecError, match=r"no tracker 'tensorbord'\. Did you mean 'tensorboard'"):
+        check_trackers(["tensorbord"])
+    absent = next((name for name in WRITERS if find_spec(name) is None), None)
+    if absent is None:
+        pytest.skip("every tracker is installed")
+    with pytest.raises(SpecError, match=f"'{absent}' is not installed. pip install {absent}"):
+        check_trackers([absent])
 
 
 def test_no_tracker_is_opened_where_the_trainer_reports_to_none(tmp_path: Path) -> None:
