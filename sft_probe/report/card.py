@@ -59,7 +59,7 @@ def card(run: Path, *, lang: str = "en") -> str:
         f"## {words('card.title')}",
         " ".join(plain(sentence) for sentence in verdict(found, words)),
         f"_{plain(covers(found, words))}_" if covers(found, words) else "",
-        _measures(rows, words),
+        _measures(rows, words) if rows else "",
         _benchmarks(found, words),
         _made(material, config, words),
     )
@@ -180,22 +180,17 @@ def _metadata(rows: Iterable[Row], material: Material, config: Mapping[str, Any]
         if row["better"] != "neither" and row["dataset"] != TOGETHER:
             results.setdefault((row["dataset"] or "none", _source(config, row["dataset"])), []).append(row)
     content: dict[str, Any] = {"base_model": base} if HUB_ID.fullmatch(base) else {}
-    content |= {
-        "tags": ["sft-probe"],
-        "model-index": [
-            {
-                "name": run.run,
-                "results": [
-                    {
-                        "task": {"type": "text-generation"},
-                        "dataset": {"name": name, "type": source},
-                        "metrics": [_metric(row) for row in own],
-                    }
-                    for (name, source), own in results.items()
-                ],
-            }
-        ],
-    }
+    content["tags"] = ["sft-probe"]
+    scores = [
+        {
+            "task": {"type": "text-generation"},
+            "dataset": {"name": name, "type": source},
+            "metrics": [_metric(row) for row in own],
+        }
+        for (name, source), own in results.items()
+    ]
+    if scores:
+        content["model-index"] = [{"name": run.run, "results": scores}]
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
