@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sft_probe.errors import GateNotMet, InputError, SftProbeError
+    from sft_probe.execute.in_python import probe
     from sft_probe.execute.local import run_study
     from sft_probe.execute.pairs import Pairs, probe_checkpoints
+    from sft_probe.execute.watching import Watch, watch
     from sft_probe.probes.base import About, Observed, Probe
     from sft_probe.probes.battery import Battery
     from sft_probe.report import build_report
+    from sft_probe.report.opened import Figure, Runs, open_runs
     from sft_probe.schema import Item, Measurement, Measurements
     from sft_probe.store.query import query
     from sft_probe.store.runs import RunStore
@@ -27,6 +30,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "About": "sft_probe.probes.base",
     "Battery": "sft_probe.probes.battery",
+    "Figure": "sft_probe.report.opened",
     "GateNotMet": "sft_probe.errors",
     "InputError": "sft_probe.errors",
     "Item": "sft_probe.schema",
@@ -37,19 +41,25 @@ _HOMES = {
     "Probe": "sft_probe.probes.base",
     "ProbeHost": "sft_probe.train.host",
     "RunStore": "sft_probe.store.runs",
+    "Runs": "sft_probe.report.opened",
     "SftProbeError": "sft_probe.errors",
     "StudySpec": "sft_probe.study.spec",
+    "Watch": "sft_probe.execute.watching",
     "build_report": "sft_probe.report",
     "load_study": "sft_probe.study.yaml",
+    "open_runs": "sft_probe.report.opened",
     "parse_study": "sft_probe.study.yaml",
+    "probe": "sft_probe.execute.in_python",
     "probe_checkpoints": "sft_probe.execute.pairs",
     "query": "sft_probe.store.query",
     "run_study": "sft_probe.execute.local",
+    "watch": "sft_probe.execute.watching",
 }
 
 __all__ = [
     "About",
     "Battery",
+    "Figure",
     "GateNotMet",
     "InputError",
     "Item",
@@ -60,14 +70,19 @@ __all__ = [
     "Probe",
     "ProbeHost",
     "RunStore",
+    "Runs",
     "SftProbeError",
     "StudySpec",
+    "Watch",
     "build_report",
     "load_study",
+    "open_runs",
     "parse_study",
+    "probe",
     "probe_checkpoints",
     "query",
     "run_study",
+    "watch",
 ]
 
 

@@ -9,11 +9,11 @@ import typer
 
 from sft_probe.cli.options import LangOption, OutputOption
 from sft_probe.errors import SpecError
+from sft_probe.probes import STANDARD
 
 if TYPE_CHECKING:
     from sft_probe.study.spec import ProbeSpec
 
-DEFAULT_PROBES = "task_alignment,format_adherence,token_shift,representation_drift,weight_change"
 BENCHMARKS = "forgetting"  # the probe that takes lm-eval tasks
 
 
@@ -27,7 +27,7 @@ def probe(
     output_dir: OutputOption = Path("runs/probe"),
     probes: Annotated[
         str, typer.Option(help="Probes, separated by commas; see `sft-probe ls probes`.")
-    ] = DEFAULT_PROBES,
+    ] = ",".join(STANDARD),
     tasks: Annotated[
         str, typer.Option(help=f"lm-eval tasks, separated by commas; adds the probe `{BENCHMARKS}`.")
     ] = "",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,14 +59,29 @@ def load_dataset(
     An example without an `id` of its own is called by its row number, so ids do not depend on the seed.
     Raises: DataError naming file, row and field.
     """
-    rows = list(_rows(source))
-    if not rows:
-        raise DataError("the data set is empty.", file=source)
-    read = choose(format, [row for _, row in rows], source)
-    examples = [_read(read, row, Where(source, number)) for number, row in rows]
-    _check_ids(examples, [number for number, _ in rows], source)
+    examples = _examples(list(_rows(source)), source, format)
     random.Random(f"{seed}").shuffle(examples)  # a text seed is hashed with SHA-512, alike everywhere
     return Dataset(name, tuple(examples[:limit]), source)
+
+
+def read_rows(rows: Any, *, name: str, limit: int | None = None) -> Dataset:
+    """A data set of rows in memory, in their order: mappings, a `datasets.Dataset` or a pandas frame.
+
+    Raises: DataError naming row and field.
+    """
+    given: Iterable[Any] = rows.to_dict("records") if hasattr(rows, "to_records") else rows
+    kept = list(itertools.islice(enumerate(given, start=1), limit))
+    numbered = [(number, _mapping(row, Path(name), number)) for number, row in kept]
+    return Dataset(name, tuple(_examples(numbered, name, "auto")), "memory")
+
+
+def _examples(rows: Sequence[Numbered], source: str, row_format: str) -> list[Example]:
+    if not rows:
+        raise DataError("the data set is empty.", file=source)
+    read = choose(row_format, [row for _, row in rows], source)
+    examples = [_read(read, row, Where(source, number)) for number, row in rows]
+    _check_ids(examples, [number for number, _ in rows], source)
+    return examples
 
 
 def _read(read: Callable[[Row, Where], Example], row: Row, where: Where) -> Example:
@@ -242,7 +258,7 @@ def _of_split(content: Any, split: str, source: str) -> Iterator[Numbered]:
 
 
 def _mapping(row: object, path: Path, number: int) -> Row:
-    if not isinstance(row, dict):
+    if not isinstance(row, Mapping):
         raise DataError("expected a mapping of fields.", file=path, row=number)
     return row
 

@@ -36,6 +36,7 @@ from sft_probe.train.relearning import Patient, relearn
 from sft_probe.train.sft import ArmRun, make_method
 from sft_probe.train.stages import check_stages, train_arm
 from sft_probe.train.stopping import StopAtForm
+from sft_probe.train.trackers import check_trackers, tracked_as
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -76,6 +77,7 @@ def _run_study(spec: StudySpec, progress: Progress, executor: Executor | None, *
         make_method(arm)
         make_regularisers(arm.regulariser.parts)
         make_edits(arm.edits)
+    check_trackers(spec.report_to)
     with locked(spec.output_dir):
         write_study(spec.output_dir, dump_study(spec))
         prepared = prepare(spec)
@@ -248,11 +250,14 @@ def _run_job(spec: StudySpec, job: Job, prepared: Prepared, store: RunStore, pro
             seed=job.seed,
             max_length=spec.data.max_length,
             report_to=spec.report_to,
+            name=job.run_id,
+            study=spec.name,
         )
         start = time.perf_counter()
         stages = stages_of(spec, job.arm)
         watch = _watching(spec, job, prepared, battery, writer, _reporter(job, progress))
-        trained = train_arm(run, stages, prepared.base, prepared.data, scratch, watch)
+        with tracked_as(spec.name, job.run_id, spec.output_dir / "trackers"):
+            trained = train_arm(run, stages, prepared.base, prepared.data, scratch, watch)
         elapsed = time.perf_counter() - start
         writer.note(
             trainable_parameters=trained.trainable_parameters, total_parameters=trained.total_parameters

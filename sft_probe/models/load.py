@@ -171,6 +171,11 @@ def load_tokenizer(path: str, *, trust_remote_code: bool = False) -> PreTrainedT
         )
     except Exception as error:  # transformers raises OSError, ValueError, ImportError, KeyError, ... here
         raise _not_loaded("tokenizer", path, error) from error
+    return with_pad_token(tokenizer, path)
+
+
+def with_pad_token(tokenizer: PreTrainedTokenizerBase, path: str) -> PreTrainedTokenizerBase:
+    """The tokenizer itself, padding by its end-of-text token if it has no other. Raises: ModelError."""
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     if tokenizer.pad_token_id is None:

@@ -81,6 +81,8 @@ def _likelihood_sentence(found: Findings, words: Words) -> str:
     gain = with_interval(found.likelihood[best.name].estimate, "signed", words.interval_word())
     if len(likelier) == len(found.arms) > 1:
         return words("verdict.likelier_all", best=best.label, change=gain)
+    if len(likelier) == 1:
+        return words("verdict.likelier_one", best=best.label, change=gain)
     names = words.listed(arm.label for arm in likelier)
     return words("verdict.likelier", names=names, best=best.label, change=gain)
 

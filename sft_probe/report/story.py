@@ -80,7 +80,7 @@ def tell(material: Material, words: Words) -> Story:
         material=material,
         title=str(material.study.get("name") or "sft-probe"),
         verdict=verdict(found, words) if material.arms else [words("page.no_arms")],
-        covers=_covers(found, words),
+        covers=covers(found, words),
         warnings=_warnings(material, words),
         tiles=tiles(found, words),
         sections=tuple(
@@ -96,7 +96,8 @@ def tell(material: Material, words: Words) -> Story:
     )
 
 
-def _covers(found: Findings, words: Words) -> str:
+def covers(found: Findings, words: Words) -> str:
+    """What the intervals cover, in words; empty if nothing was compared."""
     changes = [c for c in (*found.learned.values(), *found.kept.values()) if isfinite(c.estimate.value)]
     if not changes:
         return ""

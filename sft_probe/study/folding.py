@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sft_probe.errors import SpecError
 from sft_probe.registry import available
-from sft_probe.study.spec import DataSpec, ModelSpec, Spec, StageSpec, StudySpec, TrainingSpec
+from sft_probe.study.spec import DataSpec, ModelSpec, ProbeSpec, Spec, StageSpec, StudySpec, TrainingSpec
 
 SECTIONS: Mapping[str, type[Spec]] = {"base": ModelSpec, "data": DataSpec, "training": TrainingSpec}
 SWITCHES = ("decompose", "revive")  # sections that `true` turns on with their defaults
@@ -31,6 +31,14 @@ def fold(raw: Mapping[str, Any], file: str) -> dict[str, Any]:
             section = section_of(key) or ""
             study[section] = _with(study.get(section), key, value, file, section)
     return _fold_values(study, file)
+
+
+def probe_specs(probes: Iterable[Any]) -> tuple[ProbeSpec, ...]:
+    """Probes written as in a study: `name`, `{name: {options}}` or `all`. Raises: SpecError."""
+    named = [_named(probe, f"probes[{i}]", "probes") for i, probe in enumerate(probes)]
+    if unnamed := [probe for probe in named if not isinstance(probe, dict)]:
+        raise SpecError(f"expected a name, found {unnamed[0]!r}.", field="probes")
+    return tuple(ProbeSpec.model_validate(probe) for probe in _spelled_out(named))
 
 
 def change(raw: dict[str, Any], key: str, value: Any, file: str) -> None:

@@ -302,7 +302,7 @@ class StudySpec(Spec):
     equivalence_margin: float = Field(default=0.02, gt=0, lt=1)
     """Largest loss on the benchmarks, as a share of items, that still counts as no forgetting."""
     report_to: tuple[str, ...] = ()
-    """Trackers that also get the training log, as in transformers."""
+    """Trackers that also get the training log and what is measured, as in transformers."""
     save_model: bool = False
     """Keep the weights of every arm under `runs/<run>/model`, and compare arms and seeds by their weights."""
 

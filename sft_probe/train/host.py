@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sft_probe.probes.battery import Battery
     from sft_probe.schema import Measurements
     from sft_probe.train.dynamics import Dynamics
+    from sft_probe.train.trackers import Trackers
 
 
 class Sink(Protocol):
@@ -42,7 +43,9 @@ def _nothing(step: int, probe: str) -> None:
 class ProbeHost(TrainerCallback):
     """Run a battery of probes at step 0, at the scheduled steps and when training ends.
 
-    Between looks it follows training itself (`train/dynamics.py`) and keeps that as `training_dynamics`.
+    Between looks it follows training itself (`train/dynamics.py`) and keeps that as `training_dynamics`. What
+    is measured also goes to the trackers that the trainer reports to (`train/trackers.py`). In a loop of
+    one's own, `step` takes the place of the trainer's calls.
 
     battery: the probes and the observer they share.
     steps: global steps at which to look; step 0 and the last step are always looked at.
@@ -74,13 +77,28 @@ class ProbeHost(TrainerCallback):
         self._loss = loss
         self._looked_at: int | None = None
         self._dynamics: Dynamics | None = None
+        self._trackers: Trackers | None = None
+
+    def step(self, model: nn.Module, step: int, *, last: bool = False) -> None:
+        """For a training loop of one's own: call it with 0 before the first update, and after every update.
+
+        It looks at step 0, at scheduled steps, and with all probes where `last`. Gradients, the optimiser and
+        the trainer's log are not followed here.
+        """
+        self._on_activity(step, "training")
+        if step == 0 or last:
+            self._look(model, step, at_end=True)
+        elif step in self._steps:
+            self._look(model, step, at_end=False)
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
     ) -> None:
         """Look before the first step, then begin to follow training."""
         from sft_probe.train.dynamics import Dynamics
+        from sft_probe.train.trackers import open_trackers
 
+        self._trackers = open_trackers(args) if state.is_world_process_zero else None
         if not self._first:
             self._look(rest["model"], state.global_step, at_end=True)
         rows = getattr(rest.get("train_dataloader"), "dataset", None)
@@ -118,8 +136,13 @@ class ProbeHost(TrainerCallback):
         if self._dynamics:
             self._dynamics.close()
             self._dynamics = None
+        if self._trackers:
+            self._trackers.reopen()
         if self._looked_at != state.global_step:
             self._look(rest["model"], state.global_step, at_end=True)
+        if self._trackers:
+            self._trackers.close()
+            self._trackers = None
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any
@@ -140,5 +163,7 @@ class ProbeHost(TrainerCallback):
         )
         for probe, measurements in looks.items():
             self._sink.append(number, probe, measurements)
+        if self._trackers:
+            self._trackers.log(number, looks)
         if at_end:
             self._looked_at = step

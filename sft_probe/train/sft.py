@@ -38,13 +38,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ArmRun:
-    """One arm with one seed, its settings resolved. max_length: tokens; longer rows are cut at the end."""
+    """One arm with one seed, its settings resolved. max_length: tokens; longer rows are cut at the end.
+
+    report_to: trackers, which know it as run `name` of project `study`.
+    """
 
     arm: ArmSpec
     training: TrainingSpec
     seed: int
     max_length: int | None = None
     report_to: tuple[str, ...] = ()
+    name: str = "run"
+    study: str = "sft_probe"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,6 +207,7 @@ def trainer_arguments(run: ArmRun, scratch: Path) -> SFTConfig:
 
     return SFTConfig(
         **common_arguments(run, scratch) | {"max_length": run.max_length if run.training.packing else None},
+        packing=run.training.packing,
         dataset_kwargs={"skip_prepare_dataset": True},
     )
 
@@ -214,6 +220,8 @@ def common_arguments(run: ArmRun, scratch: Path) -> dict[str, Any]:
         "seed": run.seed,
         "data_seed": run.seed,
         "report_to": list(run.report_to) or "none",
+        "run_name": run.name,
+        "project": run.study,
         "logging_steps": max(1, run.training.max_steps // 50),
         "logging_nan_inf_filter": False,  # else a loss that is not a number is logged as if there were none
         "save_strategy": "no",

@@ -45,6 +45,7 @@ def test_saved_checkpoints_measure_as_they_did_in_training(study: Make, tmp_path
     output_dir = tmp_path / "compared"
     probe_checkpoints(pairs(spec, (str(saved / "full"), str(saved / "lora")), output_dir))
     compared, watched = RunStore(output_dir).measurements(), RunStore(spec.output_dir).measurements()
+    watched = watched[watched.probe != TRAINING]
     keys = ["arm", "probe", "metric", "layer", "module", "stratum"]
     for arm in ("full", "lora"):
         after = compared[(compared.arm == arm) & (compared.step == 1)].sort_values(keys)

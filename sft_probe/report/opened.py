@@ -1,0 +1,188 @@
+"""Runs on disk as pandas frames and figures, which notebooks show by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from sft_probe.report.build import ReportPaths, build_report
+from sft_probe.report.charts import Chart, draw, figure_language, sheet, styled
+from sft_probe.report.material import Material, load
+from sft_probe.report.story import Story, tell
+from sft_probe.report.words import Words
+from sft_probe.store.atomic import write_text
+from sft_probe.store.query import query
+from sft_probe.store.runs import RunStore
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawn
+
+    from sft_probe.report.cells import Table
+
+
+def open_runs(folder: str | Path, *, lang: str = "en", keep: object = None) -> Runs:
+    """What a study or a comparison left in its output folder.
+
+    lang: of figures and sentences, "en" or "zh".  keep: something that must live as long as the runs do.
+    Raises: StoreError if no run is finished or a file is damaged, SpecError for an unknown language.
+    """
+    opened = Runs(Path(folder), lang, keep)
+    Words(lang), opened.material  # what cannot be read is said here, not at the first look at it
+    return opened
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of the report: its finding as title, its drawing, and the table of the same numbers."""
+
+    chart: Chart = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """What the report calls its files."""
+        return self.chart.name
+
+    @property
+    def title(self) -> str:
+        """What the figure shows, in one sentence."""
+        return self.chart.title
+
+    @property
+    def subtitle(self) -> str:
+        """Measure, unit, data, n, seeds."""
+        return self.chart.subtitle
+
+    @property
+    def note(self) -> str:
+        """How to read it."""
+        return self.chart.note
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The numbers that are drawn, at full precision."""
+        return frame_of(self.chart.table)
+
+    @cached_property
+    def svg(self) -> str:
+        """The whole figure, title and legend included, as one SVG document."""
+        return sheet(draw(self.chart))
+
+    def save(self, path: str | Path) -> Path:
+        """Write the SVG document."""
+        write_text(Path(path), self.svg)
+        return Path(path)
+
+    def matplotlib(self) -> Drawn:
+        """The panels side by side as a matplotlib figure, to be changed."""
+        from matplotlib.figure import Figure as Drawn
+
+        widths = [panel.size[0] for panel in self.chart.panels]
+        with styled():
+            drawn = Drawn(
+                figsize=(sum(widths), max(panel.size[1] for panel in self.chart.panels)), layout="tight"
+            )
+            grid = drawn.subplots(1, len(widths), squeeze=False, width_ratios=widths)
+            for axes, panel in zip(grid[0], self.chart.panels, strict=True):
+                panel.draw(axes)
+                axes.set_title(panel.title)
+        return drawn
+
+    def _repr_svg_(self) -> str:
+        return self.svg
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Finished runs of one output folder. Frames are read when they are first asked for."""
+
+    folder: Path
+    lang: str = "en"
+    _keep: object = field(default=None, repr=False)
+
+    @cached_property
+    def runs(self) -> pd.DataFrame:
+        """One row per run: arm, seed, steps looked at, parameters, seconds."""
+        return self.sql("select * from runs")
+
+    @cached_property
+    def measurements(self) -> pd.DataFrame:
+        """One row per number: columns `schema.MEASUREMENT_COLUMNS`; NaN has its reason in `why`."""
+        return RunStore(self.folder).measurements()
+
+    @cached_property
+    def items(self) -> pd.DataFrame:
+        """One row per example, metric and step: columns `schema.ITEM_COLUMNS`."""
+        return RunStore(self.folder).items()
+
+    @cached_property
+    def train_log(self) -> pd.DataFrame:
+        """What the trainer logged."""
+        return RunStore(self.folder).train_log()
+
+    @cached_property
+    def material(self) -> Material:
+        """What the report is made of."""
+        return load(self.folder)
+
+    @cached_property
+    def story(self) -> Story:
+        """The report as data."""
+        return tell(self.material, Words(self.lang))
+
+    @property
+    def verdict(self) -> list[str]:
+        """The findings in plain sentences, never more certain than their intervals."""
+        return list(self.story.verdict)
+
+    @cached_property
+    def figures(self) -> Mapping[str, Figure]:
+        """Figures by name, in the order of the report."""
+        fonts = figure_language(self.lang)  # letters that no font here has cannot be drawn
+        story = self.story if fonts == self.lang else tell(self.material, Words(fonts))
+        charts = (chart for section in story.sections for chart in section.charts)
+        return {chart.name: Figure(chart) for chart in charts if isinstance(chart, Chart)}
+
+    @cached_property
+    def missing(self) -> Mapping[str, str]:
+        """Why a figure of the report cannot be drawn, by its name."""
+        charts = (chart for section in self.story.sections for chart in section.charts)
+        return {chart.name: chart.reason for chart in charts if not isinstance(chart, Chart)}
+
+    @cached_property
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        """The tables of the report by name, at full precision."""
+        return {table.name: frame_of(table) for table in self.story.tables()}
+
+    def sql(self, statement: str) -> pd.DataFrame:
+        """The answer to one SQL statement over `measurements`, `items`, `train_log` and `runs`.
+
+        Raises: StoreError if the statement fails.
+        """
+        return query(self.folder, statement)
+
+    def report(self) -> ReportPaths:
+        """Write the whole report beside the runs."""
+        return build_report(self.folder, lang=self.lang)
+
+    def _repr_html_(self) -> str:
+        words = Words(self.lang)
+        tiles = "".join(
+            f"<tr><th>{escape(words(f'nav.{tile.axis}'))}</th><td><b>{escape(tile.headline)}</b> "
+            f"{escape(tile.limits)}</td><td>{escape(tile.caption)}</td></tr>"
+            for tile in self.story.tiles
+        )
+        said = "".join(f"<p>{escape(sentence)}</p>" for sentence in (*self.verdict, self.story.covers))
+        return f"<h3>{escape(self.story.title)}</h3>{said}<table>{tiles}</table>"
+
+
+def frame_of(table: Table) -> pd.DataFrame:
+    """A table of the report as a frame; undefined numbers are NaN."""
+    columns: list[str] = table.csv().splitlines()[0].split(",")
+    records: list[dict[str, Any]] = table.records()
+    return pd.DataFrame(records, columns=columns)

@@ -1,0 +1,96 @@
+"""The examples of docs/in_your_code.md run as they stand."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sft_probe.report.opened import open_runs
+from sft_probe.schema import TRAINING
+
+PAGE = Path(__file__).parents[2] / "docs" / "in_your_code.md"
+
+
+@pytest.fixture(scope="module")
+def place(model_folder: Path, data_files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("place")
+    (folder / "base").symlink_to(model_folder)
+    for name, path in data_files.items():
+        (folder / f"{name}.jsonl").symlink_to(path)
+    pairs = (
+        {
+            "prompt": [{"role": "user", "content": f"Where is cat {i}?"}],
+            "chosen": [{"role": "assistant", "content": "sofa"}],
+            "rejected": [{"role": "assistant", "content": "barn"}],
+        }
+        for i in range(16)
+    )
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs), "utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ran(place: Path) -> dict[str, Any]:
+    """Every block of the page, run in order in one namespace."""
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), flags=re.DOTALL)
+    assert len(blocks) == 6
+    names: dict[str, Any] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        patch.setattr("datasets.config.HF_DATASETS_CACHE", place / "cache")
+        for number, block in enumerate(blocks, start=1):
+            exec(compile(block, f"{PAGE.name}, block {number}", "exec"), names)
+    return names
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("folder", "run", "steps", "followed"),
+    [
+        ("runs/trainer", "full-seed0", [0, 1, 3, 4], [1, 2, 3, 4]),
+        ("runs/trl", "sft-seed0", [0, 1, 3, 4], [1, 2, 3, 4]),
+        ("runs/trl", "dpo-seed0", [0, 1, 2], [1, 2]),
+        ("runs/loop", "loop-seed0", [0, 1, 2, 4], []),
+    ],
+)
+def test_every_training_is_watched(
+    ran: dict[str, Any], place: Path, folder: str, run: str, steps: list[int], followed: list[int]
+) -> None:
+    rows = open_runs(place / folder).measurements.query(f"run == '{run}'")
+    looks = rows[rows.probe != TRAINING]
+    assert sorted(looks.step.unique()) == steps
+    assert sorted(rows[rows.probe == TRAINING].step.unique()) == followed
+    moved = looks[(looks.metric == "relative_norm") & (looks.module == "all") & (looks.layer == -1)]
+    by_step = moved.set_index("step").value
+    assert by_step[0] == 0
+    assert by_step[steps[-1]] > by_step[1] > 0
+
+
+@pytest.mark.slow
+def test_the_loops_own_log_is_kept(ran: dict[str, Any], place: Path) -> None:
+    log = open_runs(place / "runs/loop").train_log
+    assert list(log.step) == [1, 2, 3, 4]
+    assert set(log.metric) == {"loss"}
+
+
+@pytest.mark.slow
+def test_a_finished_model_shows_what_the_loop_showed_at_its_end(ran: dict[str, Any], place: Path) -> None:
+    def last(runs: Any) -> dict[str, float]:
+        rows = runs.measurements.query("metric == 'relative_norm' and step > 0")
+        rows = rows[rows.step == rows.step.max()]
+        return dict(zip(rows.layer.astype(str) + rows.module, rows.value, strict=True))
+
+    probed = last(ran["finished"])
+    assert len(probed) > 1
+    assert probed == pytest.approx(last(open_runs(place / "runs/loop")), rel=1e-5)
+    assert set(ran["memory"].measurements.arm) == {"base", "loop"}
+
+
+@pytest.mark.slow
+def test_a_host_watches_one_training_only(ran: dict[str, Any]) -> None:
+    with pytest.raises(ran["sft_probe"].InputError, match="Call `watch` again"):
+        ran["host"].log(5, {"loss": 1.0})

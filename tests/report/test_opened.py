@@ -1,0 +1,72 @@
+"""Runs on disk as frames and figures, for notebooks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sft_probe.errors import SpecError, StoreError
+from sft_probe.report.opened import Runs, open_runs
+from sft_probe.schema import ITEM_COLUMNS, MEASUREMENT_COLUMNS
+from sft_probe.store.runs import RunStore
+
+
+@pytest.fixture(scope="module")
+def runs(study: Path) -> Runs:
+    return open_runs(str(study))
+
+
+def test_frames_are_the_tables_of_the_store(runs: Runs, study: Path) -> None:
+    assert tuple(runs.measurements.columns) == MEASUREMENT_COLUMNS
+    assert tuple(runs.items.columns) == ITEM_COLUMNS
+    pd.testing.assert_frame_equal(runs.measurements, RunStore(study).measurements())
+    assert set(runs.runs.arm) == {"base", "full", "full_high", "lora"}
+    assert len(runs.train_log) == len(RunStore(study).train_log())
+    assert runs.sql("select count(*) as n from items").n.item() == len(runs.items)
+
+
+def test_a_figure_draws_itself_and_has_its_numbers(runs: Runs, tmp_path: Path) -> None:
+    assert len(runs.figures) > 5
+    for figure in list(runs.figures.values())[:3]:
+        assert figure.title
+        drawn = ElementTree.fromstring(figure._repr_svg_())
+        assert drawn.tag.endswith("svg")
+        assert not figure.table.empty
+        assert figure.save(tmp_path / f"{figure.name}.svg").read_text("utf-8") == figure.svg
+        assert len(figure.matplotlib().axes) >= len(figure.chart.panels)
+
+
+def test_every_figure_of_the_report_is_drawn_or_its_absence_explained(runs: Runs) -> None:
+    names = [chart.name for section in runs.story.sections for chart in section.charts]
+    assert set(names) == {*runs.figures, *runs.missing}
+    assert all(runs.missing.values())
+
+
+def test_tables_hold_numbers_and_undefined_is_nan(runs: Runs) -> None:
+    everything = runs.tables["everything"]
+    assert everything.value.dtype == np.float64
+    undefined = everything[everything.metric == "schema_valid_rate"]
+    assert len(undefined) == 3
+    assert undefined.value.isna().all()
+
+
+def test_a_notebook_shows_the_verdict(runs: Runs) -> None:
+    shown = runs._repr_html_()
+    assert ElementTree.fromstring(f"<div>{shown}</div>") is not None
+    assert len(runs.verdict) >= 2
+    assert "learned the task" in shown
+
+
+def test_chinese_runs_speak_chinese(study: Path) -> None:
+    assert "任务" in "".join(open_runs(study, lang="zh").verdict)
+
+
+def test_what_cannot_be_opened_is_said_at_once(tmp_path: Path, study: Path) -> None:
+    with pytest.raises(StoreError, match="no run is finished"):
+        open_runs(tmp_path)
+    with pytest.raises(SpecError, match="there is no language 'fr'"):
+        open_runs(study, lang="fr")
