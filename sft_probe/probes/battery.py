@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from sft_probe.errors import SpecError, nearest
+from sft_probe.errors import SpecError
 from sft_probe.observe.gathering import gathered
 from sft_probe.observe.ranks import Ranks
-from sft_probe.registry import load
+from sft_probe.registry import make
 from sft_probe.schema import Measurements
 
 if TYPE_CHECKING:
@@ -41,17 +41,8 @@ def make_probe(name: str, options: Mapping[str, object]) -> Probe:
 
     Raises: UnknownComponent for the probe, SpecError for an option or its value.
     """
-    kind = load("probes", name)
-    known = [f.name for f in fields(kind)]
-    for option in options:
-        if option not in known:
-            raise SpecError(
-                f"probe '{name}' has no option '{option}'.",
-                field=f"probes.{name}",
-                remedy=nearest(option, known),
-            )
     given = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
-    probe: Probe = kind(**given)
+    probe: Probe = make("probes", name, given, f"probes.{name}")
     return probe
 
 
@@ -64,11 +55,16 @@ class Battery:
     """Probes and the observer they share.
 
     seconds: wall time so far, by "look" (all forward passes) and by probe (judging what was seen).
+    Raises: SpecError for two probes of one name, whose rows could not be told apart.
     """
 
     probes: tuple[Probe, ...]
     observer: Looks
     seconds: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len({probe.name for probe in self.probes}) < len(self.probes):
+            raise SpecError("the same probe is asked for twice.", field="probes")
 
     def measure(
         self,
