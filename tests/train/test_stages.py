@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,12 +21,12 @@ from sft_probe.observe.observer import Observer
 from sft_probe.probes.battery import Battery, make_probe
 from sft_probe.schema import TRAINING, Measurements
 from sft_probe.study.arms import Stage
-from sft_probe.study.spec import ArmSpec, StageSpec, TrainingSpec
+from sft_probe.study.spec import ArmSpec, RegulariserSpec, StageSpec, StudySpec, TrainingSpec
 from sft_probe.testing.tiny import tiny_base, tiny_data, tiny_lora, tiny_model, tiny_tokenizer
 from sft_probe.train.host import ProbeHost
 from sft_probe.train.objectives import reference
 from sft_probe.train.sft import ArmRun, TrainedArm, run_sft
-from sft_probe.train.stages import make_objective, train_arm
+from sft_probe.train.stages import check_stages, make_objective, train_arm
 
 LORA = ArmSpec(method="lora", method_options={"r": 2, "lora_dropout": 0.2})
 STEPS = 3
@@ -165,6 +166,48 @@ def test_chosen_and_rejected_answers_have_losses_of_their_own(tmp_path: Path) ->
         assert whole == by_stratum["chosen"], "rejected answers are no training text"
 
 
+def test_regularisers_hold_in_every_stage_and_weights_are_averaged_at_the_end(tmp_path: Path) -> None:
+    """A pull of any strength shows in the loss of preference optimisation; WiSE-FT acts on the last stage."""
+    planned, base = stages(("sft", None), ("dpo", "pairs")), steady()
+    back = ArmSpec(regulariser=RegulariserSpec.model_validate({"wise_ft": {"alpha": 0.0}}))
+    averaged, kept = train(back, planned, tmp_path / "averaged")
+    own = base.model.state_dict()
+    assert all(torch.equal(weight, own[name]) for name, weight in averaged.model.state_dict().items())
+    changes = {
+        step: [row.value for row in found.rows if row.metric == "relative_norm"]
+        for step, probe, found in kept.rows
+        if probe == "weight_change"
+    }
+    assert min(changes[STEPS]) > 0, "the first stage ended where it was trained to"
+    assert max(changes[2 * STEPS]) == 0
+    pull = ArmSpec(regulariser=RegulariserSpec.model_validate({"l2_sp": {"weight": 100.0}}))
+    _, held = train(pull, planned, tmp_path / "held", watched=False)
+    _, free = train(ArmSpec(), planned, tmp_path / "free", watched=False)
+    assert held.said("dpo_loss")[STEPS + 1] > free.said("dpo_loss")[STEPS + 1] + 1e-3
+
+
+def test_what_stages_leave_no_room_for_is_named() -> None:
+    def check(**arm: Any) -> None:
+        given = {"stages": [{"objective": "sft"}, {"objective": "dpo", "data": "pairs"}], **arm}
+        whole = {
+            "name": "tiny",
+            "base": {"model_name_or_path": "tiny"},
+            "data": {"train": "a.jsonl", "test": "b.jsonl", "others": {"pairs": "c.jsonl"}},
+            "arms": {"one": given},
+            "probes": [{"name": "weight_change"}],
+            "output_dir": "out",
+        }
+        check_stages(StudySpec.model_validate(whole), data())
+
+    check(regulariser={"l2_sp": {}})
+    with pytest.raises(SpecError, match="learns a prompt, which dpo"):
+        check(method="prompt_tuning")
+    with pytest.raises(SpecError, match="over one training, not over 2 stages"):
+        check(method="adalora")
+    with pytest.raises(SpecError, match="'label_smoothing' speaks of the answers of SFT, which dpo has not"):
+        check(regulariser={"label_smoothing": {}})
+
+
 @pytest.mark.parametrize("adapted", [False, True], ids=["full", "lora"])
 def test_a_reference_is_the_model_as_it_was(adapted: bool) -> None:
     base = tiny_base()
@@ -194,6 +237,12 @@ def test_a_reference_is_the_model_as_it_was(adapted: bool) -> None:
 def test_rows_that_do_not_fit_are_named(objective: str, name: str, sentence: str) -> None:
     with pytest.raises(DataError, match=sentence):
         make_objective(StageSpec(objective=objective)).check(data()[name], TrainingSpec())
+
+
+def test_two_probes_of_one_name_are_refused() -> None:
+    twice = (make_probe("weight_change", {}), make_probe("weight_change", {}))
+    with pytest.raises(SpecError, match="asked for twice"):
+        Battery(twice, Observer(steady(), data()))
 
 
 def test_settings_that_do_not_fit_are_named() -> None:
