@@ -126,17 +126,16 @@ def _looks(spec: StudySpec, planner: Planner, probes: Iterable[Probe]) -> Iterat
     """All looks of a study in their order. At step 0 a model is its base, so nothing is read."""
     every = wanted(probes)
     often = wanted(probe for probe in probes if probe.name not in spec.schedule.ends_only)
-    planned: dict[tuple[str, object], LookPlan] = {}
+    planned: dict[tuple[str, ...], list[LookPlan]] = {}
     yield "base, once", planner.look_at_base(every)
     for _seed in spec.seeds:
         for arm in spec.arms:
             ends = {stage.last for stage in stages_of(spec, arm)}
-            for step in looks_at(spec, arm)[1:]:
-                name = LAST if step in ends else "look"
-                key = name, planner.state
-                if key not in planned:
-                    planned[key] = planner.look(often if name == "look" else every)
-                yield name, planned[key]
+            names = tuple(LAST if step in ends else "look" for step in looks_at(spec, arm)[1:])
+            if names not in planned:
+                planner.forget()
+                planned[names] = [planner.look(often if name == "look" else every) for name in names]
+            yield from zip(names, planned[names], strict=True)
 
 
 def _reach(chosen: Selection, planner: Planner) -> Iterator[Reach]:

@@ -160,9 +160,13 @@ class Planner:
             self.traits = Traits.of(base.model)
         self._base_seen: set[Need] = set()
         self._answered: set[tuple[Prompt, Decoding]] = set()
-        self._logits, self._states = _Kept(ROOM), _Kept(ROOM)
+        self.forget()
         self._benchmarks: dict[Benchmark, Ledger] = {}
         self.documents: dict[Benchmark, int] = {}
+
+    def forget(self) -> None:
+        """Plan as after `Observer.forget`, with which every run begins."""
+        self._logits, self._states = _Kept(ROOM), _Kept(ROOM)
 
     def look_at_base(self, wanted: Wanted) -> LookPlan:
         """What looking at the base costs now."""
@@ -176,11 +180,6 @@ class Planner:
         return _result(ledger, self._see(ledger, wanted, base=False))
 
     @property
-    def state(self) -> tuple[int, ...]:
-        """Where this has not changed, the same look costs the same again."""
-        return self._logits.room, self._states.room, len(self._base_seen), len(self._answered)
-
-    @property
     def kept(self) -> int:
         """Numbers that are remembered of the base."""
         return 2 * ROOM - self._logits.room - self._states.room
@@ -191,7 +190,11 @@ class Planner:
             simple[at_base(need)] = simple.get(at_base(need), ()) + probes
         unseen = {need: probes for need, probes in simple.items() if need not in self._base_seen}
         self._base_seen |= unseen.keys()
-        return self._see(ledger, unseen, base=True)
+        kept = self._logits, self._states
+        self.forget()
+        members = self._see(ledger, unseen, base=True)
+        self._logits, self._states = kept
+        return members
 
     def _see(self, ledger: Ledger, wanted: Wanted, *, base: bool) -> Members:
         named = declared(wanted)

@@ -212,7 +212,7 @@ def _source(config: Mapping[str, Any], dataset: str) -> str:
 
 def _base(config: Mapping[str, Any]) -> str:
     return _name(
-        str((config.get("base") or {}).get("model_name_or_path") or config.get("model_name_or_path"))
+        str((config.get("base") or {}).get("model_name_or_path") or config.get("model_name_or_path") or "")
     )
 
 

@@ -24,7 +24,8 @@ def test_a_card_is_printed_or_written(run: Path, tmp_path: Path, capsys: pytest.
     assert main(["card", str(run)]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("---\n")
-    assert "25.0\u202f% | 75.0\u202f%" in printed
+    assert "| 25.0 % | 75.0 % |" in printed
+    assert "None" not in printed
     assert main(["card", str(run), "-o", str(tmp_path / "CARD.md")]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "CARD.md")
     assert (tmp_path / "CARD.md").read_text("utf-8").strip() == printed.strip()

@@ -46,7 +46,7 @@ def test_alone_one_is_the_first_and_gathers_its_own() -> None:
 
 
 def test_every_need_is_seen_by_someone_and_parts_by_all() -> None:
-    direction = Contrast(dataset="test", against="generic")
+    direction = Contrast(dataset="test", field="refused")
     ablated = Scores(dataset="test", under=(Ablate(direction),))
     whole: list[Need] = [StateLikeness(dataset="test"), ablated, Scores(dataset="test", limit=2)]
     needs = [*DIVISIBLE, *whole, Weights(), Unembedding()]
