@@ -82,21 +82,31 @@ class TokenLosses:
         """Per trained token: its loss, its kind, the number of its row, and the row's stratum."""
         losses: list[NDArray[np.float64]] = []
         tokens: list[Ints] = []
+        lengths: list[Ints] = []
         strata: list[str] = []
-        lengths: list[int] = []
         for batch in batches:
             ids, labels = batch.ids.cpu().numpy(), batch.labels.cpu().numpy()
-            values = batch.losses.double().cpu().numpy()
-            masks = _plain(batch.mask, ids)
-            for row in range(len(ids)):
-                trained = labels[row, 1:] != IGNORED
-                losses.append(values[row][trained])
-                tokens.append(labels[row, 1:][trained])
-                lengths.append(int(trained.sum()))
-                strata.append(self._strata.get(_key(ids[row], labels[row], masks[row]), ""))
-        named = [self._kind(int(token)) for token in np.concatenate(tokens)]
-        rows = np.repeat(np.arange(len(lengths)), lengths)
-        return np.concatenate(losses), np.array(named), rows, np.repeat(np.array(strata), lengths)
+            trained = labels[:, 1:] != IGNORED
+            losses.append(batch.losses.double().cpu().numpy()[trained])
+            tokens.append(labels[:, 1:][trained])
+            lengths.append(trained.sum(axis=1))
+            strata += self._names(ids, labels, batch.mask)
+        distinct, which = np.unique(np.concatenate(tokens), return_inverse=True)
+        kinds = np.array([self._kind(int(token)) for token in distinct], dtype=np.str_)[which]
+        counts = np.concatenate(lengths)
+        return (
+            np.concatenate(losses),
+            kinds,
+            np.repeat(np.arange(len(counts)), counts),
+            np.repeat(strata, counts),
+        )
+
+    def _names(self, ids: Ints, labels: Ints, mask: Tensor | None) -> list[str]:
+        """The stratum of each row of a batch, "" where it is not known."""
+        if not self._strata:
+            return [""] * len(ids)
+        rows = zip(ids, labels, _plain(mask, ids), strict=True)
+        return [self._strata.get(_key(*row), "") for row in rows]
 
     def _kind(self, token: int) -> str:
         if token not in self._kinds:
