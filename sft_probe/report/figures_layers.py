@@ -61,9 +61,9 @@ PROFILES = (
     ),
     Profile(
         probe="logit_lens",
-        shown=tuple(
-            Shown("lens_gold_logprob", lens, ("lens_gold_logprob", "permuted"))
-            for lens in ("logit", "frozen", "refit")
+        shown=(
+            Shown("lens_gold_logprob", "logit", ("lens_gold_logprob", "permuted")),
+            *(Shown("lens_gold_logprob", lens) for lens in ("frozen", "refit")),
         ),
         leading=3,
     ),

@@ -153,13 +153,15 @@ def over_places(
     def draw(axes: Axes) -> None:
         from matplotlib.ticker import MaxNLocator
 
+        shown = means[["value", "null_value"]].to_numpy(float).ravel()
         _null_over(axes, means, place)
         if floor is not None:
             by_place = floor.groupby(place)["value"].mean()
+            shown = np.append(shown, by_place)
             axes.plot(by_place.index, by_place, color=QUIET, linewidth=1.2, linestyle=":", zorder=0.5)
         for arm in arms:
             _line(axes, arm, means[means["arm"] == arm.name].sort_values(place), place)
-        _keep_in_sight(axes, means[["value", "null_value"]].to_numpy(float))
+        _keep_in_sight(axes, shown)
         axes.set_xlabel(label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         _tidy_axis(axes, kind_of(metric), vertical=True)
@@ -168,7 +170,7 @@ def over_places(
 
 
 def _keep_in_sight(axes: Axes, values: Floats) -> None:
-    """Cut intervals that reach beyond values and nulls by more than these span; the table has them whole."""
+    """Cut intervals that reach beyond these values by more than they span; the table has them whole."""
     least, most = np.nanmin(values), np.nanmax(values)
     if most > least:
         low, high = axes.get_ylim()
