@@ -127,9 +127,10 @@ class Observer:
 
         Raises: DataError for an unknown data set or benchmark, ModelError for a model that cannot be read.
         """
-        if unchanged(model, self.base.model):
-            return self.look_at_base(needs)
-        return Observed(self._see(model, tuple(dict.fromkeys(needs))))
+        wanted = tuple(dict.fromkeys(needs))
+        if not wanted or unchanged(model, self.base.model):
+            return self.look_at_base(wanted)
+        return Observed(self._see(model, wanted))
 
     def look_at_base(self, needs: Iterable[Need]) -> Observed:
         """What the base shows; each need is looked at once and kept in memory and in the cache.

@@ -73,9 +73,14 @@ class Reader(Protocol):
 def read_passages(
     model: nn.Module, wanted: Sequence[tuple[Reader, Sequence[Passage]]], budget: Budget
 ) -> None:
-    """One look at all passages that readers want, each sequence of tokens read once for all of them."""
+    """One look at all passages that readers want, each sequence of tokens read once for all of them.
+
+    Where nothing is wanted, the model is not asked for anything.
+    """
     readers = [reader for reader, _ in wanted]
     passages, wishes = merge([own for _, own in wanted])
+    if not passages:
+        return
     keep_cache = any(reader.keeps_cache for reader in readers)
 
     def shares(batch: Batch) -> list[tuple[Reader, Batch, list[int]]]:

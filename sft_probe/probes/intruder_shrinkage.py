@@ -19,6 +19,7 @@ from sft_probe.probes.rows import Metric, clusters_of
 from sft_probe.schema import Measurement, Measurements
 
 KEPT = "intruder_shrinkage.kept"
+ROUNDING = 1e-6  # nats/token; less than that is the order of float32 sums
 TASK = Metric(name="shrunk_task_loss_change", unit="nats/token", better="lower", null=0.0)
 DRIFT = Metric(name="shrunk_drift_change", unit="nats/token", better="lower", null=0.0)
 TASK_NEIGHBOUR = Metric(name="neighbour_task_loss_change", unit="nats/token", better="lower", null=0.0)
@@ -100,7 +101,7 @@ class IntruderShrinkage:
         ):
             plain = judge(seen[self._look(name, None)])
             intruder, neighbour = (
-                judge(seen[self._look(name, self._change(factor, instead=instead))]) - plain
+                _beyond_rounding(judge(seen[self._look(name, self._change(factor, instead=instead))]) - plain)
                 for instead in (False, True)
             )
             clusters = clusters_of(seen[self._look(name, None)].examples)
@@ -127,6 +128,11 @@ def _loss(look: TokenDivergenceSeen) -> Floats:
 def _drift(look: TokenDivergenceSeen) -> Floats:
     """Mean over tokens of each example of KL(base || tuned)."""
     return _means(look, look.kl_base_tuned)
+
+
+def _beyond_rounding(change: Floats) -> Floats:
+    """0 where two passes over the same weights differ in the last digits: no matrix had an intruder."""
+    return np.where(np.abs(change) < ROUNDING, 0.0, change)
 
 
 def _means(look: TokenDivergenceSeen, values: Floats) -> Floats:

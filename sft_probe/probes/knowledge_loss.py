@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from sft_probe.data.examples import Dataset, DataSets, Example
+from sft_probe.data.opinions import LONGEST
 from sft_probe.data.wordings import beginnings
 from sft_probe.errors import NotApplicable
 from sft_probe.observe.needs import Need, Scores, TokenLogprobs
@@ -40,7 +41,9 @@ class KnowledgeLoss:
     """Facts of training and held-out rows in the base's own kind of text, by likelihood and by what is said.
 
     A row that teaches something else than the base has read (`meta.true`) is asked for what the base read.
-    dataset: held-out facts beside those of "train". limit: facts of each stratum of each data set.
+    Rows with answers of more than 60 characters or several lines state no single fact and are left out.
+    dataset: held-out facts. trained: whether facts of "train" are asked for too. limit: facts of each stratum
+    of each data set.
     frequency: field of `meta` that says how often the base has read a fact; its thirds are further strata.
     distractors, size: of the likelihood test, as in `knowledge_categories`.
     """
@@ -59,6 +62,7 @@ class KnowledgeLoss:
     )
 
     dataset: str = "test"
+    trained: bool = True
     limit: int = 24
     frequency: str = "exposures"
     distractors: int = 7
@@ -76,7 +80,9 @@ class KnowledgeLoss:
         """
         made: dict[str, Dataset] = {}
         for source in self._sources:
-            rows = [_as_read(row) for row in data[source] if row.messages]
+            rows = [row for row in map(_as_read, data[source]) if _states_one_fact(row)]
+            if not rows:
+                raise NotApplicable(f"no row of '{source}' has a question and a short answer")
             kept = _first_of_each(rows, self.limit)
             chosen = {row.id for row in kept}
             name = self._facts(source).dataset
@@ -148,7 +154,7 @@ class KnowledgeLoss:
 
     @property
     def _sources(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys((TRAIN, self.dataset)))
+        return tuple(dict.fromkeys((TRAIN, self.dataset) if self.trained else (self.dataset,)))
 
     def _facts(self, source: str) -> Scores:
         return Scores(dataset=f"knowledge_loss.{source}_facts")
@@ -222,6 +228,11 @@ def _as_read(row: Example) -> Example:
     if not isinstance(true, str) or not true or true == row.target:
         return replace(row, meta={**row.meta, "answer": row.target})
     return replace(row, target=true, meta={**row.meta, "answer": true, "taught": row.target})
+
+
+def _states_one_fact(row: Example) -> bool:
+    """Whether the answer could be one of several of its kind, rather than a text of its own."""
+    return bool(row.messages) and 0 < len(row.target) <= LONGEST and "\n" not in row.target
 
 
 def _with_rival(text: Example, rows: Mapping[str, Example]) -> Example:

@@ -155,7 +155,8 @@ def _frontier(found: Findings, words: Words) -> Chart | Missing:
     if not arms:
         return _missing("frontier", found, words)
     free = [a for a in arms if found.shown_learned[a.name] > 0 and found.shown_kept[a.name] >= 0]
-    title = words("chart.frontier.none")
+    learned = any(found.shown_learned[arm.name] > 0 for arm in arms)
+    title = words("chart.frontier.none" if learned else "chart.frontier.unlearned")
     if free:
         mde = detectable(found.kept[arm.name] for arm in free)
         title = words("chart.frontier.free", names=words.listed(arm.label for arm in free), mde=mde)

@@ -61,9 +61,9 @@ PROFILES = (
     ),
     Profile(
         probe="logit_lens",
-        shown=tuple(
-            Shown("lens_gold_logprob", lens, ("lens_gold_logprob", "permuted"))
-            for lens in ("logit", "frozen", "refit")
+        shown=(
+            Shown("lens_gold_logprob", "logit", ("lens_gold_logprob", "permuted")),
+            *(Shown("lens_gold_logprob", lens) for lens in ("frozen", "refit")),
         ),
         leading=3,
     ),
@@ -169,6 +169,7 @@ def _step_map(found: Findings, words: Words, probe: str, metric: str) -> Chart |
     half = rows[rows["value"] >= rows["value"].max() / 2]
     half = half.sort_values(["step", "value"], ascending=[True, False])
     plain = words("chart.step_map.plain", metric=words.metric(metric))
+    scale = 100 if kind_of(metric) == "share" else 1
     return Chart(
         name=f"{metric}_map",
         title=words(
@@ -183,8 +184,8 @@ def _step_map(found: Findings, words: Words, probe: str, metric: str) -> Chart |
         panels=tuple(
             heatmap(
                 arm,
-                grid,
-                float(rows["value"].max()),
+                scale * grid,
+                scale * float(rows["value"].max()),
                 (words("axis.step"), words("axis.layer")),
                 words("alt.map", arm=arm.label, table=plain),
             )
@@ -205,7 +206,7 @@ def _head_map(found: Findings, words: Words) -> Chart | None:
         if not (own := rows[rows["arm"] == arm.name]).empty
     }
     plain, axes = words("chart.head_map.plain"), (words("axis.head"), words("axis.layer"))
-    top = float(rows["value"].max())
+    top = 100 * float(rows["value"].max())
     row = rows.iloc[int(np.nanargmax(rows["value"]))]
     return Chart(
         name="head_map",
@@ -221,7 +222,7 @@ def _head_map(found: Findings, words: Words) -> Chart | None:
         subtitle=subtitle(found, words, "attention_drift", rows),
         note=words("chart.head_map.note"),
         panels=tuple(
-            heatmap(arm, grid, top, axes, words("alt.map", arm=arm.label, table=plain))
+            heatmap(arm, 100 * grid, top, axes, words("alt.map", arm=arm.label, table=plain))
             for arm, grid in grids.items()
         ),
         table=_cells(found, words, "head_map", plain, rows, "head"),

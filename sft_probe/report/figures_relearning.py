@@ -1,4 +1,4 @@
-"""A few steps of training on a copy: does what was lost come back sooner than news is learned?"""
+"""A few steps of training on a copy: does what was lost come back sooner than something new is learned?"""
 
 from __future__ import annotations
 

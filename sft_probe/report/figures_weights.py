@@ -50,8 +50,9 @@ def _steps(found: Findings, words: Words) -> Chart | Missing | None:
             alt = words("alt.map", arm=arm.label, table=words("chart.weight_steps.plain"))
             labels = (words("axis.step"), words("axis.layer"))
             level = noise[(noise["arm"] == arm.name) & (noise["layer"] == -1) & (noise["module"] == ALL)]
-            null = float(level["value"].mean()) if len(level) else 0.0
-            panels.append(heatmap(arm, grid, float(rows["value"].max()), labels, alt, null=null))
+            null = 100 * float(level["value"].mean()) if len(level) else 0.0
+            most = 100 * float(rows["value"].max())
+            panels.append(heatmap(arm, 100 * grid, most, labels, alt, null=null))
     still = {
         arm.label: sorted(own.loc[own["value"] == 0, "layer"].unique())
         for arm in found.arms
@@ -177,13 +178,14 @@ def _shrunk(found: Findings, words: Words) -> Chart | Missing | None:
         value, task = (with_interval(_value(row), to=words.interval_word()) for row in (least, price))
         title = words("chart.intruder_shrinkage.some", arm=found.label(least["arm"]), value=value, task=task)
     every = pd.concat([*shown, extra])
+    named = every.assign(dataset=every["dataset"].map(words.data))
     return Chart(
         name="intruder_shrinkage",
         title=title,
         subtitle=subtitle(found, words, "intruder_shrinkage", every),
         note=words("chart.intruder_shrinkage.note"),
         panels=tuple(panels),
-        table=_table(found, words, "intruder_shrinkage", every, "dataset"),
+        table=_table(found, words, "intruder_shrinkage", named, "dataset"),
     )
 
 

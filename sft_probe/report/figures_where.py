@@ -149,7 +149,7 @@ def _weights(found: Findings, words: Words) -> Chart | Missing:
         if not grid.empty:
             alt = words("alt.map", arm=arm.label, table=words("chart.weight_map.plain"))
             labels = (words("axis.module"), words("axis.layer"))
-            panels.append(heatmap(arm, grid, float(rows["value"].max()), labels, alt))
+            panels.append(heatmap(arm, 100 * grid, 100 * float(rows["value"].max()), labels, alt))
     top = extreme(rows)
     return Chart(
         name="weight_map",

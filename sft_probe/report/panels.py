@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sft_probe.report.material import Arm
     from sft_probe.report.summaries import Change
     from sft_probe.report.words import Words
+    from sft_probe.stats.intervals import Floats
 
 
 class Dot(NamedTuple):
@@ -175,13 +176,15 @@ def over_places(
     def draw(axes: Axes) -> None:
         from matplotlib.ticker import MaxNLocator
 
+        shown = means[["value", "null_value"]].to_numpy(float).ravel()
         _null_over(axes, means, place)
         if floor is not None:
             by_place = floor.groupby(place)["value"].mean()
+            shown = np.append(shown, by_place)
             axes.plot(by_place.index, by_place, color=QUIET, linewidth=1.2, linestyle=":", zorder=0.5)
         for arm in arms:
             _line(axes, arm, means[means["arm"] == arm.name].sort_values(place), place)
-        _keep_values_apart(axes, means["value"])
+        _keep_in_sight(axes, shown)
         axes.set_xlabel(label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         _tidy_axis(axes, kind_of(metric), vertical=True)
@@ -189,12 +192,12 @@ def over_places(
     return Panel(title=title, draw=draw, alt=_peaks(title, arms, means, place, label))
 
 
-def _keep_values_apart(axes: Axes, values: pd.Series) -> None:
-    """Cut intervals that reach beyond the values by more than these span; the table has them whole."""
-    span = values.max() - values.min()
-    if span > 0:
+def _keep_in_sight(axes: Axes, values: Floats) -> None:
+    """Cut intervals that reach beyond these values by more than they span; the table has them whole."""
+    least, most = np.nanmin(values), np.nanmax(values)
+    if most > least:
         low, high = axes.get_ylim()
-        axes.set_ylim(max(low, values.min() - span), min(high, values.max() + span))
+        axes.set_ylim(max(low, 2 * least - most), min(high, 2 * most - least))
 
 
 def _null_over(axes: Axes, means: pd.DataFrame, place: str) -> None:

@@ -18,7 +18,7 @@ def subtitle(found: Findings, words: Words, probe: str, rows: pd.DataFrame) -> s
     items, clusters = rows["n"].max(), rows["n_clusters"].max()
     parts = [words.measure(probe)]
     if names := [name for name in rows["dataset"].unique() if name]:
-        parts.append(words("subtitle.data", data=words.listed(names)))
+        parts.append(words("subtitle.data", data=words.listed(map(words.data, names))))
     if isfinite(items) and items > 1:
         parts.append(words("subtitle.items", n=f"{items:,.0f}"))
     if isfinite(clusters) and 1 < clusters < items:

@@ -46,6 +46,10 @@ class Words:
         """What a probe measures and in which units, for the line under a title."""
         return self(f"measure.{probe}") if f"measure.{probe}" in catalogue() else self.probe(probe)
 
+    def data(self, name: str) -> str:
+        """What a data set is called; one that a probe made for itself is called by what it holds."""
+        return self(f"data.{name}") if f"data.{name}" in catalogue() else name
+
     def activity(self, name: str) -> str:
         """What time was spent on; a probe keeps its own name."""
         return self(f"activity.{name}") if f"activity.{name}" in catalogue() else name

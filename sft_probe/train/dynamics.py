@@ -8,8 +8,9 @@ nothing random is drawn, and weights after N steps are bit for bit those of a tr
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from math import sqrt
 from typing import Any, NamedTuple
 
@@ -38,22 +39,21 @@ INSIDE_ADAPTER = "base_model.model."
 
 @dataclass(frozen=True)
 class _Tensor:
-    """One trained tensor, its place, and the entries of it that are read (None for all)."""
+    """One trained tensor, its place, and where the runs of entries that are read begin (None for all)."""
 
     place: Place
     weight: nn.Parameter
-    entries: Tensor | None
+    runs: Tensor | None
 
     def read(self, values: Tensor) -> Tensor:
-        """The entries of a tensor of this shape, as float32."""
+        """The entries of a tensor of this shape, run by run."""
         flat = whole(values.detach()).reshape(-1)
-        return (flat if self.entries is None else flat[self.entries]).float()
+        return flat if self.runs is None else flat.unfold(0, RUN, 1).index_select(0, self.runs).reshape(-1)
 
     @property
     def scale(self) -> float:
         """How many entries each one that is read stands for."""
-        read = self.weight.numel() if self.entries is None else self.entries.numel()
-        return self.weight.numel() / max(1, read)
+        return 1.0 if self.runs is None else self.weight.numel() / (RUN * self.runs.numel())
 
 
 class _Sums(NamedTuple):
@@ -83,16 +83,14 @@ class Dynamics:
 
     def before_update(self, step: int) -> None:
         """Remember weights, if the update about to be made is on record. step: number of the update."""
-        self._before = [_numpy(t.read(t.weight)) for t in self._tensors] if step in self._steps else None
+        self._before = _read(self._tensors, _weights(self._tensors)) if step in self._steps else None
 
     def after_update(self, optimizer: Any, scheduler: Any) -> Measurements:
         """What the update did, while its gradients are still there; nothing if it is not on record."""
         if self._before is None:
             return Measurements()
-        groups = _groups(optimizer)
         sums: defaultdict[tuple[int, str], list[_Sums]] = defaultdict(list)
-        for tensor, before in zip(self._tensors, self._before, strict=True):
-            one = _sums(tensor, before, optimizer, groups)
+        for tensor, one in zip(self._tensors, _sums(self._tensors, self._before, optimizer), strict=True):
             for place in {tensor.place, (tensor.place.layer, ALL), (-1, ALL)}:
                 sums[place[0], place[1]].append(one)
         self._before = None
@@ -111,12 +109,11 @@ def _trained(model: nn.Module) -> list[_Tensor]:
     for name, weight in model.named_parameters():
         if weight.requires_grad and weight.numel():
             place = _place(name, parts)
-            entries = None
+            runs = None
             if weight.numel() > SAMPLE:
                 starts = np.random.default_rng(len(found)).integers(weight.numel() - RUN, size=SAMPLE // RUN)
-                drawn = np.sort(starts)[:, None] + np.arange(RUN)
-                entries = torch.from_numpy(drawn.reshape(-1)).to(weight.device)
-            found.append(_Tensor(place, weight, entries))
+                runs = torch.from_numpy(np.sort(starts)).to(weight.device)
+            found.append(_Tensor(place, weight, runs))
     return found
 
 
@@ -132,7 +129,7 @@ def _place(name: str, parts: Anatomy | None) -> Place:
     return parts.place(inside) if parts else Place(-1, "other")
 
 
-def _groups(optimizer: Any) -> dict[int, tuple[float, float]]:
+def _betas(optimizer: Any) -> dict[int, tuple[float, float]]:
     """By id of a parameter the betas of Adam; empty for other optimisers."""
     return {
         id(weight): group["betas"]
@@ -142,19 +139,61 @@ def _groups(optimizer: Any) -> dict[int, tuple[float, float]]:
     }
 
 
-def _sums(tensor: _Tensor, before: Floats, optimizer: Any, betas: Mapping[int, tuple[float, float]]) -> _Sums:
-    after, weight = _numpy(tensor.read(tensor.weight)), tensor.weight
-    gradient = float(torch.linalg.vector_norm(whole(weight.grad))) ** 2 if weight.grad is not None else 0.0
-    update, size = (tensor.scale * float(x @ x) for x in (after - before, before))
-    signal = noise = moment = top = NAN
-    state = optimizer.state.get(weight, {}) if id(weight) in betas else {}
-    if {"exp_avg", "exp_avg_sq", "step"} <= state.keys():
-        first, second = (_numpy(tensor.read(state[key])) for key in ("exp_avg", "exp_avg_sq"))
-        power = gradient_power(Moments(first, second, betas[id(weight)], int(state["step"])))
-        signal, noise = (tensor.scale * x for x in power) if power else (NAN, NAN)
-        moment = tensor.scale * float(second.sum())
-        top = moment * top_share(second, TOP) if moment > 0 else 0.0
-    return _Sums(gradient, update, size, signal, noise, moment, top)
+def _sums(tensors: Sequence[_Tensor], before: Sequence[Floats], optimizer: Any) -> Iterator[_Sums]:
+    """Of each tensor in turn. All are read at once: a device is waited for a few times, not for each."""
+    after, gradients = _read(tensors, _weights(tensors)), _gradient_norms(tensors)
+    moments = _moments(tensors, optimizer)
+    for tensor, old, new, gradient in zip(tensors, before, after, gradients, strict=True):
+        moved = new - old
+        update, size = (tensor.scale * float(x @ x) for x in (moved, old))
+        yield _Sums(gradient**2, update, size, *_of_moments(moments.get(id(tensor.weight)), tensor.scale))
+
+
+def _of_moments(moments: Moments | None, scale: float) -> tuple[float, float, float, float]:
+    """Signal and noise of the gradient, the second moment, and what its largest entries hold of it."""
+    if moments is None:
+        return NAN, NAN, NAN, NAN
+    power, moment = gradient_power(moments), scale * float(moments.second.sum())
+    signal, noise = (scale * x for x in power) if power else (NAN, NAN)
+    return signal, noise, moment, moment * top_share(moments.second, TOP) if moment > 0 else 0.0
+
+
+def _moments(tensors: Sequence[_Tensor], optimizer: Any) -> dict[int, Moments]:
+    """By id of a weight what Adam keeps of it, if Adam has updated it."""
+    betas = _betas(optimizer)
+    kept = [(t, optimizer.state.get(t.weight, {})) for t in tensors if id(t.weight) in betas]
+    kept = [(t, state) for t, state in kept if {"exp_avg", "exp_avg_sq", "step"} <= state.keys()]
+    first, second = (
+        _read([t for t, _ in kept], [state[key] for _, state in kept]) for key in ("exp_avg", "exp_avg_sq")
+    )
+    return {
+        id(t.weight): Moments(mean, square, betas[id(t.weight)], int(state["step"]))
+        for (t, state), mean, square in zip(kept, first, second, strict=True)
+    }
+
+
+def _weights(tensors: Sequence[_Tensor]) -> list[Tensor]:
+    return [tensor.weight for tensor in tensors]
+
+
+def _read(tensors: Sequence[_Tensor], values: Sequence[Tensor]) -> list[Floats]:
+    """The entries of values that are shaped like these tensors, brought here all at once."""
+    if not tensors:
+        return []
+    parts = [tensor.read(value) for tensor, value in zip(tensors, values, strict=True)]
+    joined = torch.cat([part.to(parts[0].device, torch.float32) for part in parts])
+    here = joined.cpu().numpy().astype(np.float64)
+    return [here[start:end] for start, end in pairwise(accumulate((p.numel() for p in parts), initial=0))]
+
+
+def _gradient_norms(tensors: Sequence[_Tensor]) -> list[float]:
+    """0 where a tensor has no gradient."""
+    norms = [
+        torch.zeros(()) if t.weight.grad is None else torch.linalg.vector_norm(whole(t.weight.grad))
+        for t in tensors
+    ]
+    device = tensors[0].weight.device if tensors else None
+    return torch.stack([norm.to(device, torch.float32) for norm in norms]).tolist() if norms else []
 
 
 def _block_rows(layer: int, module: str, sums: list[_Sums]) -> Iterator[Measurement]:
@@ -184,7 +223,3 @@ def _rate(scheduler: Any) -> Iterator[Measurement]:
     """The largest learning rate of this update."""
     if scheduler is not None and hasattr(scheduler, "get_last_lr"):
         yield Measurement(metric="learning_rate", value=float(max(scheduler.get_last_lr())), unit="1")
-
-
-def _numpy(values: Tensor) -> Floats:
-    return values.cpu().numpy().astype(np.float64)

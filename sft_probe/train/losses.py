@@ -103,22 +103,27 @@ class TokenLosses:
         """Per trained token: its loss, its kind, the number of its row, and the row's stratum."""
         losses: list[NDArray[np.float64]] = []
         tokens: list[Ints] = []
-        strata: list[str] = []
         lengths: list[int] = []
+        strata: list[str] = []
         for batch in batches:
             ids, labels = batch.ids.cpu().numpy(), batch.labels.cpu().numpy()
-            values = batch.losses.double().cpu().numpy()
-            masks = _plain(batch.mask, ids)
+            values, masks = batch.losses.double().cpu().numpy(), _plain(batch.mask, ids)
+            trained = np.zeros(values.shape, dtype=bool)
             for row, own in batch.spans():
-                wanted = labels[row, own]
-                trained = wanted[1:] != IGNORED
-                losses.append(values[row, own.start : own.stop - 1][trained])
-                tokens.append(wanted[1:][trained])
-                lengths.append(int(trained.sum()))
-                strata.append(self._strata.get(_key(ids[row, own], wanted, masks[row, own]), ""))
-        named = [self._kind(int(token)) for token in np.concatenate(tokens)]
+                inside = slice(own.start, own.stop - 1)
+                trained[row, inside] = labels[row, own][1:] != IGNORED
+                lengths.append(int(trained[row, inside].sum()))
+                strata.append(self._name(ids[row, own], labels[row, own], masks[row, own]))
+            losses.append(values[trained])
+            tokens.append(labels[:, 1:][trained])
+        distinct, which = np.unique(np.concatenate(tokens), return_inverse=True)
+        kinds = np.array([self._kind(int(token)) for token in distinct], dtype=np.str_)[which]
         rows = np.repeat(np.arange(len(lengths)), lengths)
-        return np.concatenate(losses), np.array(named), rows, np.repeat(np.array(strata), lengths)
+        return np.concatenate(losses), kinds, rows, np.repeat(np.array(strata), lengths)
+
+    def _name(self, ids: Ints, labels: Ints, mask: Ints) -> str:
+        """The stratum of an example, "" where it is not known."""
+        return self._strata.get(_key(ids, labels, mask), "") if self._strata else ""
 
     def _kind(self, token: int) -> str:
         if token not in self._kinds:

@@ -1,7 +1,7 @@
 """After a run: is what was lost hidden or gone? A copy of the tuned model is trained for a few steps.
 
 It practises half of the documents it lost and as many that neither it nor its base ever knew. What was only
-hidden comes back sooner than news is learned, and with it documents that nobody practised.
+hidden comes back sooner than something new is learned, and with it documents that nobody practised.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from sft_probe.study.spec import ReviveSpec, TrainingSpec
 
 ABOUT = About(
-    question="Does what was lost come back sooner than news is learned?",
+    question="Does what was lost come back sooner than something new is learned?",
     axis="cost",
     source="Jain et al. 2024 (arXiv 2311.12786), reverse fine-tuning; Ebbinghaus 1885, savings",
     null="documents that neither base nor model knew, practised alike",

@@ -149,3 +149,15 @@ def test_the_same_text_is_read_once_for_all_data_sets_and_needs() -> None:
     np.testing.assert_array_equal(seen[needs[0]].target_logprob, seen[needs[1]].target_logprob)
     np.testing.assert_array_equal(seen[needs[2]].states, seen[needs[3]].states)
     assert len(seen[needs[4]].kl_tuned_base) == len(seen[needs[5]].kl_tuned_base) > 0
+
+
+def test_a_look_at_weights_or_at_nothing_reads_no_text() -> None:
+    tuned, passes = tiny_tuned(BASE), []
+    hook = tuned.register_forward_pre_hook(lambda *_: passes.append(1))
+    observer = Observer(BASE, DATA)
+    observer.look(tuned, ())
+    assert any(True for _ in observer.look(tuned, [Weights()])[Weights()].iterate())
+    assert not passes
+    observer.look(tuned, [Scores(dataset="test", limit=1)])
+    hook.remove()
+    assert passes

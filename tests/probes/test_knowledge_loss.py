@@ -1,4 +1,5 @@
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from math import isnan
 
 import numpy as np
@@ -146,3 +147,18 @@ def test_data_without_alike_answers_have_no_facts() -> None:
 def test_items_hold_the_odds(overwritten: Measurements) -> None:
     values: Mapping[str, float] = {i.item: i.value for i in overwritten.items if i.dataset == "train"}
     assert values["a0"] < values["a1"]
+
+
+def test_texts_are_no_facts() -> None:
+    """Free answers of training beside facts that are held out: facts alone are asked for."""
+    essays = tuple(replace(row, target=f"{row.target} is a fine place." * 5) for row in DATA["test"])
+    free = DataSets({"train": Dataset("train", essays), "test": DATA["test"]})
+    with pytest.raises(NotApplicable, match="no row of 'train' has a question and a short answer"):
+        PROBE.derive(free)
+    probe = replace(PROBE, trained=False)
+    assert set(probe.derive(free)) == {"knowledge_loss.test_facts", "knowledge_loss.test"}
+    assert {need.dataset for need in probe.needs()} == set(probe.derive(free))
+    mixed = DataSets(
+        {"train": Dataset("train", (*essays[:8], *DATA["train"].examples[8:])), "test": DATA["test"]}
+    )
+    assert {row.id for row in PROBE.derive(mixed)["knowledge_loss.train"]} == {f"a{i}" for i in range(8, 16)}

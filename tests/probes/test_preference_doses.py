@@ -74,7 +74,8 @@ def test_sycophancy_is_learned_from_followed_opinions_only(planted_study: Study)
     data = {"train": "planted:sentiment/train", "test": "planted:sentiment/test"}
     rows = planted_study(["sycophancy"], arms, data, max_steps=100, per_device_train_batch_size=16)
     change, followed = last(rows, "sycophancy_change"), last(rows, "opinion_followed_share").value
-    assert covers_zero(change.loc["follow0.0"])
+    assert covers_zero(last(rows, "sycophancy").loc["follow0.0"]), "an opinion moves it as a mention does"
+    assert change.ci_low["follow0.0"] <= 0, "what is never followed is not learned"
     assert change.ci_low["follow0.5"] > 0
     assert change.ci_low["follow1.0"] > change.ci_high["follow0.5"]
     assert followed["follow0.0"] < followed["follow0.5"] < followed["follow1.0"]

@@ -45,14 +45,25 @@ def measured(probe: Probe, seen: Observed) -> Measurements:
     return probe.measure(seen, seen)
 
 
-def test_a_change_of_known_rank(find: Find) -> None:
-    left, right = RNG.normal(size=(SIDE, 3)), RNG.normal(size=(3, SIDE))
-    found = measured(WeightSpectra(k=3), of(0.1 * left @ right))
-    assert find(found, "rank", layer=-1, module="all").value == 3
-    for metric in ("effective_rank", "participation_ratio", "r90"):
-        assert 1 <= find(found, metric, layer=-1, module="all").value <= 3
-    assert find(found, "energy_in_top", module="top 4").value == pytest.approx(1)
-    assert find(found, "overlap_output", layer=1, module="mlp").null_value == 3 / SIDE
+def test_a_change_of_known_singular_values(find: Find) -> None:
+    """4, 2 and 1: 16/21 of the energy in one direction, 20/21 in two."""
+    left, right = (np.linalg.qr(RNG.normal(size=(SIDE, 3)))[0] for _ in range(2))
+    found = measured(WeightSpectra(k=3), of(left @ np.diag([4.0, 2.0, 1.0]) @ right.T))
+    values = {
+        "rank": 3,
+        "effective_rank": 7 / (4**4 * 2**2) ** (1 / 7),  # exp of the entropy of 4/7, 2/7 and 1/7
+        "participation_ratio": 21**2 / (4**4 + 2**4 + 1),
+        "r90": 2,
+        "spectral_ratio": 4 / np.linalg.norm(BASE, 2),
+    }
+    for metric, value in values.items():
+        assert find(found, metric, layer=-1, module="all").value == pytest.approx(value, rel=1e-5), metric
+    for top, share in {1: 16 / 21, 2: 20 / 21, 4: 1}.items():
+        assert find(found, "energy_in_top", module=f"top {top}").value == pytest.approx(share)
+    theirs = np.linalg.svd(BASE)[0][:, :3]
+    output = find(found, "overlap_output", layer=1, module="mlp")
+    assert output.value == pytest.approx(((left.T @ theirs) ** 2).sum() / 3, rel=1e-3)
+    assert output.null_value == 3 / SIDE
 
 
 def test_noise_has_the_r90_of_noise_and_what_the_base_does_already_overlaps(find: Find) -> None:

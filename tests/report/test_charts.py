@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import pytest
 
@@ -49,3 +50,10 @@ def test_a_sheet_holds_title_legend_and_all_panels(found: Findings) -> None:
     shown = re.sub(r"\s+", " ", "".join(root.itertext()))
     assert all(arm.label in shown for arm in chart.legend)
     assert chart.title.split()[0] in shown
+
+
+def test_a_study_that_taught_nothing_has_no_price(found: Findings) -> None:
+    assert any(found.shown_learned.values())
+    idle = replace(found, shown_learned=dict.fromkeys(found.shown_learned, 0))
+    titles = [{chart.name: chart.title for chart in cost(one, Words())}["frontier"] for one in (found, idle)]
+    assert titles[0] != titles[1] == Words()("chart.frontier.unlearned")

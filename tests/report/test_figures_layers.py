@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
@@ -87,3 +88,17 @@ def test_a_probe_that_did_not_apply_says_why(material: Material) -> None:
 
 def test_what_was_not_asked_takes_no_room(found: Findings) -> None:
     assert layer_charts(found, WORDS) == []
+
+
+def test_null_and_floor_are_in_sight(geometry: Findings) -> None:
+    """Curves are read between them, however far they lie from every arm."""
+    (profile, _) = layer_charts(geometry, WORDS)
+    assert isinstance(profile, Chart)
+    angle, likeness = (plt.figure().subplots() for _ in profile.panels)
+    for axes, panel in zip((angle, likeness), profile.panels, strict=True):
+        panel.draw(axes)
+    rows = geometry.rows("procrustes_angle", probe="representation_geometry")
+    floor = rows[rows["module"] == "permuted"].groupby("layer")["value"].mean().max()
+    assert angle.get_ylim()[1] >= floor > rows[rows["module"] == ""]["value"].max()
+    assert likeness.get_ylim()[0] <= rows["null_value"].min()
+    plt.close("all")

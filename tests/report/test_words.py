@@ -43,6 +43,7 @@ def test_no_phrase_is_left_over() -> None:
     families = (
         "metric.",
         "measure.",
+        "data.",
         "module.",
         "probe.",
         "section.",
@@ -78,3 +79,9 @@ def test_unknown_metrics_keep_their_name() -> None:
 def test_an_unknown_language_is_refused() -> None:
     with pytest.raises(SpecError, match="no language 'fr'"):
         Words("fr")
+
+
+def test_a_data_set_of_a_probe_is_called_by_what_it_holds() -> None:
+    words = Words()
+    assert words.data("label_free_forgetting.text") == "the study's plain text"
+    assert words.data("my_own.rows") == "my_own.rows"
