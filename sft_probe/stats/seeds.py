@@ -30,7 +30,8 @@ def over_seeds_and_items(scores: Floats, clusters: Ints | None = None, *, level:
 
     scores: (seeds, items) without NaN.  clusters: (items,).  The variance of the grand mean is the one
     between seed means plus the clustered one between item means, minus the interaction that both count,
-    and at least the larger of the two; the quantile as in `over_parts`.
+    and at least the larger of the two; the quantile as in `over_parts`. Scores that are all alike say
+    nothing about the next ones: then there are no limits.
     Source: Cameron, Gelbach & Miller 2011, Robust Inference with Multiway Clustering.
     """
     seeds, items = scores.shape
@@ -41,6 +42,8 @@ def over_seeds_and_items(scores: Floats, clusters: Ints | None = None, *, level:
     crossed = (seeds - 1) * (items - 1)
     interaction = float(((scores - additive) ** 2).sum()) / crossed / (seeds * items)
     interval = over_parts(by_seed, by_item, interaction, level=level)
+    if interval.se == 0:
+        return Interval(value=interval.value, n=items, n_clusters=seeds, why="all scores alike")
     return replace(interval, n=items, n_clusters=seeds, how=f"t over {seeds} seeds and their items")
 
 

@@ -66,3 +66,9 @@ def test_combined_intervals_cover_the_truth(seeds: int, between: float) -> None:
         rough += found.low <= 0 <= found.high
     assert exact / 500 > 0.91
     assert rough / 500 > 0.93
+
+
+def test_scores_that_are_all_alike_are_no_certainty() -> None:
+    found = over_seeds_and_items(np.full((3, 40), 0.25))
+    assert (found.value, found.n, found.why) == (0.25, 40, "all scores alike")
+    assert np.isnan([found.low, found.high]).all()
