@@ -33,6 +33,7 @@ TODAY = (
 )
 # Weights of canonical directions that hardly differ in variance are fixed to few digits by float32 states.
 COARSE = {"pwcca": 5e-3}
+BESIDE = ("all",)  # probes of the second battery, beside the demo's
 
 
 def run(settings: Settings) -> Result:
@@ -60,7 +61,7 @@ def run(settings: Settings) -> Result:
 def every_probe(spec: StudySpec, output_dir: Path) -> StudySpec:
     """The demo with all other registered probes beside its own, as far as its data allow them."""
     raw = yaml.safe_load(read_template("demo"))
-    raw |= {"probes": [*raw["probes"], "all"], "output_dir": str(output_dir)}
+    raw |= {"probes": [*raw["probes"], *BESIDE], "output_dir": str(output_dir)}
     return parse_study(yaml.safe_dump(raw), file="demo.yaml")
 
 

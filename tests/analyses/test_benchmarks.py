@@ -95,6 +95,7 @@ def shrink(monkeypatch: pytest.MonkeyPatch) -> None:
         text = text.replace(large, small)
     for module in (material, fused_battery):
         monkeypatch.setattr(module, "read_template", lambda _: text)
+    monkeypatch.setattr(fused_battery, "BESIDE", ("layer_readouts", "memorisation", "refusal"))
     monkeypatch.setattr(training_overhead, "STEPS", 2)
     monkeypatch.setattr(training_overhead, "LONGER", 4)
     monkeypatch.setattr(cka, "TOKENS", (64, 1100))
