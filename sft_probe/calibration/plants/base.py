@@ -1,0 +1,60 @@
+"""What a plant is: an effect of known size, put into training, and the numbers it should move."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """Where in the tidy table the number stands that follows a plant.
+
+    Attributes:
+        probe: the probe that writes it.
+        metric: its metric; with `dataset`, `stratum`, `module` and `layer` it names one row per cell.
+        dataset: the data set of the row; None means any, for probes that write the metric once.
+        sign: 1 where the number rises with the dose, -1 where it falls.
+        recover: from the number to an estimate of the dose, where the truth is known in the number's own terms.
+    """
+
+    probe: str
+    metric: str
+    dataset: str | None = None
+    stratum: str = ""
+    module: str = ""
+    layer: int | None = None
+    sign: Literal[1, -1] = 1
+    recover: Callable[[float], float] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plant:
+    """An effect of known size that a cell of the certificate plants, and how it is read.
+
+    Attributes:
+        name: the plant, as a word of the certificate.
+        unit: what a dose is counted in.
+        doses: ascending; the first is the null dose, at which nothing is planted.
+        seeds: how many training seeds per dose: 3, and 5 for the headline plants.
+        quick: whether `--quick` sows it.
+        probes: what a cell measures, as under `probes` of a study.
+        readings: the numbers that should move; the first one is the headline.
+        expected: other probes that may rightly react, and why, in one sentence each.
+        study: a dose -> the part of a study that plants it: data, one arm named "arm", max_steps and the like.
+        saturates: whether the headline is known to level off within the doses.
+        note: what a reader of the certificate should know.
+    """
+
+    name: str
+    unit: str
+    doses: tuple[float, ...]
+    seeds: int = 3
+    quick: bool = False
+    probes: tuple[dict[str, Any] | str, ...]
+    readings: tuple[Reading, ...]
+    expected: Mapping[str, str] = field(default_factory=dict)
+    study: Callable[[float], dict[str, Any]]
+    saturates: bool = False
+    note: str = ""
