@@ -16,7 +16,7 @@ class Reading:
         metric: its metric; with `dataset`, `stratum`, `module` and `layer` it names one row per cell.
         dataset: the data set of the row; None means any, for probes that write the metric once.
         sign: 1 where the number rises with the dose, -1 where it falls.
-        recover: from the number to an estimate of the dose, where the truth is known in the number's own terms.
+        recover: from the number to an estimate of the dose, where truth is known in the number's terms.
     """
 
     probe: str
@@ -42,7 +42,7 @@ class Plant:
         probes: what a cell measures, as under `probes` of a study.
         readings: the numbers that should move; the first one is the headline.
         expected: other probes that may rightly react, and why, in one sentence each.
-        study: a dose -> the part of a study that plants it: data, one arm named "arm", max_steps and the like.
+        study: a dose -> the part of a study that plants it: data, one arm named "arm", training and so on.
         saturates: whether the headline is known to level off within the doses.
         note: what a reader of the certificate should know.
     """
