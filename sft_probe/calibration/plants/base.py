@@ -58,3 +58,32 @@ class Plant:
     study: Callable[[float], dict[str, Any]]
     saturates: bool = False
     note: str = ""
+
+    def sown(self, dose: float, seed: int) -> dict[str, Any]:
+        """A whole study of one cell but for its name and folder, as a study.yaml says it.
+
+        By the seed goes what chance decides: which rows are taken and planted, and their order. What the
+        plant says itself wins over the defaults.
+        """
+        given = self.study(dose)
+        arms = {name: _drawn(arm, seed) for name, arm in given["arms"].items()}
+        return {
+            "model_name_or_path": "planted",
+            "seeds": [seed],
+            "data_seed": seed,
+            "per_device_train_batch_size": 16,
+            "lr_scheduler_type": "linear",
+            "schedule": {"points": 0},
+            "probes": list(self.probes),
+            **given,
+            "arms": arms,
+        }
+
+
+def _drawn(arm: dict[str, Any], seed: int) -> dict[str, Any]:
+    """The arm with the draws of its edits going by the seed, unless an edit names a seed of its own."""
+    edits = [
+        {name: {"seed": seed, **(options or {})} for name, options in edit.items()}
+        for edit in arm.get("edits", ())
+    ]
+    return {**arm, "edits": edits} if edits else dict(arm)
