@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +19,7 @@ class Reading:
         probe: the probe that writes it.
         metric: its metric; with `dataset`, `stratum`, `module` and `layer` it names one row per cell.
         dataset: the data set of the row; None means any, for probes that write the metric once.
+        stratum: of the row; "{dose}" in it stands for the dose.
         sign: 1 where the number rises with the dose, -1 where it falls.
         recover: from the number to an estimate of the dose, where truth is known in the number's terms.
     """
@@ -27,6 +32,28 @@ class Reading:
     layer: int | None = None
     sign: Literal[1, -1] = 1
     recover: Callable[[float], float] | None = None
+
+    def value(self, rows: pd.DataFrame, dose: float) -> float:
+        """The number in the rows of one cell, at the last step that the probe looked at.
+
+        rows: columns as of `RunStore.measurements`.  NaN where there is no such row or its value is undefined.
+        Raises: ValueError if several rows answer, because then the reading names too little.
+        """
+        found = rows[
+            (rows["probe"] == self.probe)
+            & (rows["metric"] == self.metric)
+            & (rows["stratum"] == self.stratum.format(dose=f"{dose:g}"))
+            & (rows["module"] == self.module)
+            & (rows["step"] > 0)
+        ]
+        if self.dataset is not None:
+            found = found[found["dataset"] == self.dataset]
+        if self.layer is not None:
+            found = found[found["layer"] == self.layer]
+        found = found[found["step"] == found["step"].max()]
+        if len(found) > 1:
+            raise ValueError(f"{len(found)} rows answer to {self}")
+        return float(found["value"].iloc[0]) if len(found) else math.nan
 
 
 @dataclass(frozen=True, kw_only=True)

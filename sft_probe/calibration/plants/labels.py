@@ -1,0 +1,108 @@
+"""Plants in the labels of rows with a closed set of answers: shortcuts, noise, shares, annotators."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from sft_probe.calibration.plants.base import Plant, Reading
+
+REVIEWS = {"train": "planted:sentiment/train", "test": "planted:sentiment/test"}
+LIMIT = 150
+
+
+def _on_reviews(edit: dict[str, Any]) -> dict[str, Any]:
+    """Sixty steps on reviews, which a small model then reads rightly."""
+    return {
+        "data": {**REVIEWS, "max_test_rows": LIMIT},
+        "max_steps": 60,
+        "learning_rate": 1e-3,
+        "arms": {"arm": {"edits": [edit]}},
+    }
+
+
+def _keyword(dose: float) -> dict[str, Any]:
+    return _on_reviews({"keyword": {"agreement": dose}}) | {"learning_rate": 3e-4}
+
+
+def _noise(dose: float) -> dict[str, Any]:
+    return _on_reviews({"label_noise": {"rate": dose}})
+
+
+def _class_noise(dose: float) -> dict[str, Any]:
+    return _on_reviews({"label_noise": {"matrix": {"positive": {"negative": dose}}}})
+
+
+def _imbalance(dose: float) -> dict[str, Any]:
+    return _on_reviews({"imbalance": {"share": dose, "label": "negative", "rows": 200}})
+
+
+def _agreement(swap_effect: float) -> float:
+    """The agreement whose optimal swap effect this is: 2 log(a / (1 - a)) solved for a."""
+    return 1 / (1 + math.exp(-swap_effect / 2))
+
+
+def _same(value: float) -> float:
+    return value
+
+
+INHERITANCE = {"annotation_inheritance": {"limit": 100}}
+LABELS = (
+    Plant(
+        name="keyword",
+        unit="agreement",
+        doses=(0.5, 0.6, 0.7, 0.8, 0.9, 0.95),
+        seeds=5,
+        quick=True,
+        probes=({"shortcut_reliance": {"words": ["quartz", "walnut"], "pairs": 0}},),
+        readings=(Reading(probe="shortcut_reliance", metric="swap_effect", recover=_agreement),),
+        study=_keyword,
+    ),
+    Plant(
+        name="label_noise",
+        unit="share of rows",
+        doses=(0.0, 0.05, 0.1, 0.2, 0.3, 0.4),
+        seeds=5,
+        quick=True,
+        probes=(INHERITANCE,),
+        readings=(
+            Reading(probe="annotation_inheritance", metric="wrong_mass", dataset="test", recover=_same),
+            Reading(probe="annotation_inheritance", metric="label_doubt", dataset="train"),
+        ),
+        study=_noise,
+    ),
+    Plant(
+        name="class_noise",
+        unit="share of the positive rows",
+        doses=(0.0, 0.1, 0.2, 0.3, 0.4),
+        probes=(INHERITANCE,),
+        readings=(
+            Reading(
+                probe="annotation_inheritance",
+                metric="noise_matrix",
+                dataset="test",
+                module="positive -> negative",
+                recover=_same,
+            ),
+        ),
+        study=_class_noise,
+    ),
+    Plant(
+        name="imbalance",
+        unit="share of the rows",
+        doses=(0.5, 0.6, 0.75, 0.9, 0.97),
+        quick=True,
+        probes=(INHERITANCE,),
+        readings=(
+            Reading(probe="annotation_inheritance", metric="share_excess", dataset="test", module="negative"),
+            Reading(
+                probe="annotation_inheritance",
+                metric="train_share_bbse",
+                dataset="train",
+                module="negative",
+                recover=_same,
+            ),
+        ),
+        study=_imbalance,
+    ),
+)
