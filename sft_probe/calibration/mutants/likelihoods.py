@@ -23,10 +23,11 @@ from sft_probe.calibration.mutants.bench import (
     with_derived,
 )
 from sft_probe.data.examples import Example
+from sft_probe.measures.connectivity import barrier
 from sft_probe.observe.interventions import Interpolate
 from sft_probe.observe.needs import Generations, Scores
 from sft_probe.observe.observations import ScoresSeen
-from sft_probe.probes import coherence, domain_generalisation, mode_connectivity, shortcut_reliance, sycophancy
+from sft_probe.probes import coherence, domain_generalisation, shortcut_reliance, sycophancy
 from sft_probe.probes.annotation_inheritance import AnnotationInheritance
 from sft_probe.probes.coherence import Coherence
 from sft_probe.probes.context_use import CONFLICTING, PRESENT, REMOVED, ContextUse
@@ -258,7 +259,7 @@ modes = Check(
             name="line turned round",
             broken="The share of the tuned model is taken for that of the base.",
             parts={
-                "probes.mode_connectivity:barrier": lambda losses, alphas: mode_connectivity.barrier(
+                "probes.mode_connectivity:barrier": lambda losses, alphas: barrier(
                     losses, 1 - alphas
                 )
             },
@@ -355,7 +356,6 @@ shortcut = Check(
     says="A word agrees with its label in 90 % of the training rows, and swapping it moves the odds by 2 log 9.",
     looks=lambda: (_swayed(2 * log(9)), _swayed(0.0)),
     metric="reliance_index",
-    at={"stratum": "alfa / brav"},
     **near(1.0, 0.1),
     twins=(
         Twin(
