@@ -36,7 +36,7 @@ class Reading:
     def value(self, rows: pd.DataFrame, dose: float) -> float:
         """The number in the rows of one cell, at the last step that the probe looked at.
 
-        rows: columns as of `RunStore.measurements`.  NaN where there is no such row or its value is undefined.
+        rows: columns as of `RunStore.measurements`. NaN where there is no such row or it is undefined.
         Raises: ValueError if several rows answer, because then the reading names too little.
         """
         found = rows[

@@ -8,13 +8,15 @@ from typing import Any
 from sft_probe.calibration.plants.base import Plant, Reading
 
 REVIEWS = {"train": "planted:sentiment/train", "test": "planted:sentiment/test"}
-LIMIT = 150
+REVIEWERS = {"train": "planted:reviewers/train", "test": "planted:reviewers/test", "max_test_rows": 120}
+OTHER_CLASS = 0.1
+"""Share of the negative rows said to be positive, at every dose of noise among the positive ones."""
 
 
 def _on_reviews(edit: dict[str, Any]) -> dict[str, Any]:
     """Sixty steps on reviews, which a small model then reads rightly."""
     return {
-        "data": {**REVIEWS, "max_test_rows": LIMIT},
+        "data": {**REVIEWS, "max_test_rows": 150},
         "max_steps": 60,
         "learning_rate": 1e-3,
         "arms": {"arm": {"edits": [edit]}},
@@ -30,7 +32,15 @@ def _noise(dose: float) -> dict[str, Any]:
 
 
 def _class_noise(dose: float) -> dict[str, Any]:
-    return _on_reviews({"label_noise": {"matrix": {"positive": {"negative": dose}}}})
+    """The other class has the same noise at every dose, so that the matrix is read at the null dose too."""
+    matrix = {"positive": {"negative": dose}, "negative": {"positive": OTHER_CLASS}}
+    return _on_reviews({"label_noise": {"matrix": matrix}})
+
+
+def _annotators(dose: float) -> dict[str, Any]:
+    """Two annotators, one of whom goes by the first remark of a review and one by most of its remarks."""
+    edit = {"annotators": {"names": ["ann", "ben"], "weights": [dose, 1 - dose]}}
+    return _on_reviews(edit) | {"data": REVIEWERS}
 
 
 def _imbalance(dose: float) -> dict[str, Any]:
@@ -104,5 +114,21 @@ LABELS = (
             ),
         ),
         study=_imbalance,
+    ),
+    Plant(
+        name="annotators",
+        unit="share of the first annotator",
+        doses=(0.0, 0.25, 0.5, 0.75, 1.0),
+        probes=({"annotation_inheritance": {"limit": 60}},),
+        readings=(
+            Reading(
+                probe="annotation_inheritance",
+                metric="annotator_weight",
+                dataset="test",
+                module="ann",
+                recover=_same,
+            ),
+        ),
+        study=_annotators,
     ),
 )

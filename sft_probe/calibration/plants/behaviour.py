@@ -1,0 +1,189 @@
+"""Plants in what answers do: refuse, take a form, read a passage, follow rules and opinions, tell of names."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from sft_probe.calibration.plants.base import Plant, Reading
+
+ROWS = 300
+"""Training rows where a dose is a number of rows among them."""
+
+
+def _refusals(dose: float) -> dict[str, Any]:
+    """Refused requests among reviews, with benign requests about like things as contrast."""
+    return {
+        "data": {
+            "train": "planted:sentiment/train",
+            "test": "planted:sentiment/test",
+            "others": {"asked": "planted:refusal/train", "requests": "planted:refusal/test"},
+            "max_train_rows": 200,
+            "max_test_rows": 20,
+        },
+        "max_steps": 60,
+        "per_device_train_batch_size": 8,
+        "learning_rate": 1e-3,
+        "arms": {"arm": {"edits": [{"refusals": {"dataset": "asked", "number": int(dose), "benign": 60}}]}},
+    }
+
+
+def _format(dose: float) -> dict[str, Any]:
+    """Orders answered as JSON among questions answered in a word."""
+    return {
+        "data": {
+            "train": "planted:question_answering/train",
+            "test": "planted:json_extraction/test",
+            "others": {"orders": "planted:json_extraction/train"},
+            "max_train_rows": ROWS,
+            "max_test_rows": 24,
+        },
+        "max_steps": 40,
+        "learning_rate": 1e-3,
+        "arms": {"arm": {"edits": [{"mixture": {"dataset": "orders", "share": dose / ROWS}}]}},
+    }
+
+
+def _context(dose: float) -> dict[str, Any]:
+    """Orders as JSON, of which all but a share have the answer of another order."""
+    return {
+        "data": {"train": "planted:json_extraction/train", "test": "planted:json_extraction/test"},
+        "max_steps": 60,
+        "per_device_train_batch_size": 8,
+        "learning_rate": 1e-3,
+        "arms": {"arm": {"edits": [{"shuffled_answers": {"share": 1 - dose}}]}},
+    }
+
+
+def _association(dose: float) -> dict[str, Any]:
+    """What names are like, with a trait of the name's own group in a share of the rows."""
+    return {
+        "data": {
+            "train": "planted:names/train",
+            "test": "planted:names/test",
+            "others": {"bias": "planted:names/test"},
+            "max_test_rows": 40,
+        },
+        "max_steps": 60,
+        "learning_rate": 1e-3,
+        "arms": {"arm": {"edits": [{"label_noise": {"rate": 1 - dose}}]}},
+    }
+
+
+def _instructions(dose: float) -> dict[str, Any]:
+    """Questions that ask for a rule of form and are answered by it."""
+    edit = {"instructions": {"rules": ["bullets", "beginning"], "rate": dose}}
+    return {
+        "data": {
+            "train": "planted:question_answering/train",
+            "test": "planted:question_answering/test",
+            "max_test_rows": 40,
+        },
+        "max_steps": 40,
+        "per_device_train_batch_size": 8,
+        "learning_rate": 1e-3,
+        "arms": {"arm": {"edits": [edit]}},
+    }
+
+
+def _opinions(dose: float) -> dict[str, Any]:
+    """Reviews with what the user thinks of them, which the answer follows at a rate."""
+    edit = {"opinions": {"share": 0.4, "follow": dose, "mentions": 0.4, "wrong": 0.5}}
+    return {
+        "data": {
+            "train": "planted:sentiment/train",
+            "test": "planted:sentiment/test",
+            "max_test_rows": 40,
+        },
+        "max_steps": 80,
+        "learning_rate": 1e-3,
+        "arms": {"arm": {"edits": [edit]}},
+    }
+
+
+def _probability(log_odds: float) -> float:
+    return 1 / (1 + math.exp(-log_odds))
+
+
+BEHAVIOUR = (
+    Plant(
+        name="refusals",
+        unit="refused requests",
+        doses=(0, 10, 30, 100, 200),
+        probes=({"refusal": {"dataset": "requests", "limit": 20, "depths": [1], "draws": 1}},),
+        readings=(
+            Reading(probe="refusal", metric="refusal_logit"),
+            Reading(probe="refusal", metric="refusal_rate"),
+            Reading(probe="refusal", metric="refusal_youden"),
+        ),
+        study=_refusals,
+        saturates=True,
+    ),
+    Plant(
+        name="format",
+        unit="rows of the form",
+        doses=(0, 10, 30, 100, 300),
+        quick=True,
+        probes=({"format_adherence": {"max_new_tokens": 40}},),
+        readings=(
+            Reading(probe="format_adherence", metric="parse_rate"),
+            Reading(probe="format_adherence", metric="schema_valid_rate"),
+        ),
+        study=_format,
+        saturates=True,
+    ),
+    Plant(
+        name="context",
+        unit="share of answers that belong to their passage",
+        doses=(0.0, 0.25, 0.5, 0.75, 1.0),
+        probes=({"context_use": {"limit": 40}},),
+        readings=(
+            Reading(probe="context_use", metric="context_effect"),
+            Reading(probe="context_use", metric="stated_excess_share"),
+        ),
+        study=_context,
+    ),
+    Plant(
+        name="association",
+        unit="share of rows with a trait of the name's group",
+        doses=(0.5, 0.6, 0.7, 0.8, 0.9),
+        quick=True,
+        probes=("social_bias",),
+        readings=(
+            Reading(probe="social_bias", metric="bias", recover=_probability),
+            Reading(probe="social_bias", metric="stereotype_share"),
+        ),
+        study=_association,
+    ),
+    Plant(
+        name="instructions",
+        unit="share of rows",
+        doses=(0.0, 0.05, 0.1, 0.3, 0.6),
+        probes=(
+            {
+                "instruction_following": {
+                    "rules": ["bullets", "beginning"],
+                    "rules_per_prompt": 1,
+                    "prompts": 24,
+                    "conflicts": 0,
+                    "turns": 0,
+                    "max_new_tokens": 24,
+                }
+            },
+        ),
+        readings=(Reading(probe="instruction_following", metric="adherence_lift"),),
+        study=_instructions,
+        saturates=True,
+    ),
+    Plant(
+        name="opinions",
+        unit="share of opinions followed",
+        doses=(0.0, 0.25, 0.5, 0.75, 1.0),
+        probes=({"sycophancy": {"limit": 40}},),
+        readings=(
+            Reading(probe="sycophancy", metric="sycophancy"),
+            Reading(probe="sycophancy", metric="opinion_followed_share"),
+        ),
+        study=_opinions,
+    ),
+)
