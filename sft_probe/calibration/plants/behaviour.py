@@ -1,4 +1,4 @@
-"""Plants in what answers do: refuse, take a form, read a passage, follow rules and opinions, tell of names."""
+"""Plants in what answers do: refuse, take a form, read a passage, follow rules and opinions, judge names."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ BEHAVIOUR = (
         name="refusals",
         unit="refused requests",
         doses=(0, 10, 30, 100, 200),
-        probes=({"refusal": {"dataset": "requests", "limit": 20, "depths": [1], "draws": 1}},),
+        probes=({"refusal": {"dataset": "requests", "limit": 20, "depths": [1], "draws": 2}},),
         readings=(
             Reading(probe="refusal", metric="refusal_logit"),
             Reading(probe="refusal", metric="refusal_rate"),
