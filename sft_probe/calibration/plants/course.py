@@ -58,9 +58,7 @@ def _drift(dose: float) -> dict[str, Any]:
             "max_train_rows": 400,
             "max_test_rows": 30,
         },
-        "max_steps": steps,
-        "learning_rate": rate,
-        "arms": {"arm": {}},
+        "arms": {"arm": {"learning_rate": rate, "max_steps": steps}},
     }
 
 

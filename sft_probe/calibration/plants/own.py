@@ -1,6 +1,6 @@
 """Plants in somebody's own rows, for a base of their own: which probes can be trusted at their sample size?
 
-Every cell is a small LoRA run on the rows that were given. What they cannot bear is left out, with the reason.
+Every cell is a small LoRA run on the rows that were given. What they cannot bear is left out and explained.
 """
 
 from __future__ import annotations
