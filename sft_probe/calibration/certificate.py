@@ -1,7 +1,8 @@
-"""The model of a calibration certificate, as plain frozen values. No torch; the rule of verdicts stands in `verdicts.py`.
+"""The model of a calibration certificate, as plain frozen values. No torch.
 
-Undefined is None in the file, never zero; a NaN that is handed in becomes None. `certify` of `verdicts.py` turns `Evidence`
-into a `Certificate`. The schema of the file is `docs/certificate.schema.json`.
+Undefined is None in the file, never zero; a NaN that is handed in becomes None. `certify` of `verdicts.py`
+turns `Evidence` into a `Certificate`. The schema of the file is `docs/certificate.schema.json`;
+`python -m sft_probe.calibration.certificate > docs/certificate.schema.json` writes it anew.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from sft_probe.store.atomic import write_text
 if TYPE_CHECKING:
     from pathlib import Path
 
-CERTIFICATE_VERSION = 1
-
 Verdict = Literal["calibrated", "weak", "not calibrated"]
 NullKind = Literal[
     "same_weights", "numerics", "other_seed", "sham", "dose_0", "permuted_labels", "random_change"
 ]
-Goal = Literal["size", "power", "recovery", "specificity", "mutants", "untested"]
+Goal = Literal[
+    "size", "few_nulls", "power", "undetected", "recovery", "specificity", "mutants", "no_mutants", "untested"
+]
 
 
 def _undefined(value: Any) -> Any:
@@ -221,32 +222,33 @@ class Evidence(Part):
 
 
 class Miss(Part):
-    """One goal that was not met."""
+    """One goal that was not met, and what that makes of the probe."""
 
     goal: Goal
-    probe: str = ""
+    probe: str
     plant: str = ""
-    detail: str = Field("", description="Which null, number or mutant.")
+    detail: str = Field("", description="Which number, null or twin.")
     measured: Number = None
     wanted: Number = None
+    low: Number = None
+    high: Number = None
     n: int = 0
-    sentence: str = Field(description="The miss in English.")
+    verdict: Verdict
+    sentence: str = Field("", description="The miss in English.")
 
 
 class Judged(Part):
-    """What one probe is worth on this model."""
+    """What one probe is worth on this model: the worst of what it missed."""
 
     probe: str
     verdict: Verdict
-    reasons: tuple[str, ...] = Field(
-        description="Why it is not calibrated, or weak; empty for a calibrated probe."
-    )
+    reasons: tuple[str, ...] = Field(description="Sentences of what it missed, the gravest first.")
 
 
 class Certificate(Evidence):
     """Evidence with what follows from it."""
 
-    schema_version: Literal[1] = CERTIFICATE_VERSION
+    schema_version: Literal[1] = 1
     verdicts: tuple[Judged, ...]
     missed: tuple[Miss, ...]
 
@@ -278,7 +280,7 @@ def read_certificate(path: Path) -> Certificate:
 
 
 def schema_text() -> str:
-    """The schema of the file as it is committed: `python -m sft_probe.calibration.certificate > docs/certificate.schema.json`."""
+    """The schema of the file as it is committed."""
     schema = Certificate.model_json_schema(mode="serialization")
     whole = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
     return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"

@@ -1,7 +1,7 @@
-"""A bench for probes: a planted check that a probe passes, and broken twins of the probe that must fail it.
+"""A bench for probes: a planted check that a probe passes, and broken twins of it that must fail.
 
-What models are seen to do is made by hand, so that the right value is known without any training: a check takes
-milliseconds. A twin is the probe with one part of it replaced, or with what it sees confused on the way.
+What models are seen to do is made by hand, so that the right value is known without any training: a check
+takes milliseconds. A twin is the probe with one part replaced, or with what it sees confused on the way.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from math import isfinite
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -32,19 +32,20 @@ from sft_probe.schema import NAN, Measurements
 Looks = dict[Need, Observation]
 Pair = tuple[Looks, Looks]
 """What is seen of the tuned model and of its base."""
+Confusion = Callable[[Looks, Looks], Pair]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Twin:
     """A probe with one thing wrong.
 
-    broken: what is wrong, one sentence. sees: confuses what was seen before it is judged. parts: what stands in
-    place of a function, by `module:name`, where the module is one of `sft_probe`.
+    broken: what is wrong, one sentence. sees: confuses what was seen before it is judged. parts: what stands
+    in place of a function, by `module:name`, where the module is one of `sft_probe`.
     """
 
     name: str
     broken: str
-    sees: Callable[[Looks, Looks], Pair] | None = None
+    sees: Confusion | None = None
     parts: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -53,15 +54,14 @@ class Check:
     """A planted truth, and the one number of the probe that must say it.
 
     says: what was planted, one sentence. looks: of tuned model and base. metric, at: which row of the probe's
-    (strata and modules default to ""). low, high: between which its value must lie.
+    (strata and modules default to ""). wants: the limits between which its value must lie.
     """
 
     probe: Probe
     says: str
     looks: Callable[[], Pair]
     metric: str
-    low: float
-    high: float
+    wants: tuple[float, float]
     twins: tuple[Twin, ...]
     at: Mapping[str, object] = field(default_factory=dict)
 
@@ -77,12 +77,12 @@ class Check:
 
     def passes(self, value: float) -> bool:
         """Whether the value is the planted one."""
-        return isfinite(value) and self.low <= value <= self.high
+        return isfinite(value) and self.wants[0] <= value <= self.wants[1]
 
     @property
     def wanted(self) -> str:
         """The demand in words."""
-        return f"{self.metric} from {self.low:g} to {self.high:g}"
+        return f"{self.metric} from {self.wants[0]:.4g} to {self.wants[1]:.4g}"
 
 
 def judged(checks: Iterable[Check]) -> Iterator[Mutant]:
@@ -103,9 +103,24 @@ def judged(checks: Iterable[Check]) -> Iterator[Mutant]:
             )
 
 
-def near(value: float, within: float = 1e-6) -> dict[str, float]:
-    """Limits about a value, as `Check` takes them."""
-    return {"low": value - within, "high": value + within}
+def near(value: float, within: float = 1e-6) -> tuple[float, float]:
+    """Limits about a value."""
+    return value - within, value + within
+
+
+Look = TypeVar("Look")
+
+
+def altered(kind: type[Look], change: Callable[[Look], Look], *, base: bool = True) -> Confusion:
+    """Every look of one kind changed, of both models or of the tuned one alone."""
+
+    def side(looks: Looks) -> Looks:
+        changed: dict[Any, Any] = {
+            need: change(look) if isinstance(look, kind) else look for need, look in looks.items()
+        }
+        return changed
+
+    return lambda tuned, before: (side(tuned), side(before) if base else before)
 
 
 @contextmanager
@@ -127,7 +142,9 @@ def _replaced(place: str, part: object) -> Iterator[None]:
 def _one(found: Measurements, metric: str, at: Mapping[str, object]) -> float:
     """The value of the one row at a place; NaN if there is none."""
     where = {"metric": metric, "stratum": "", "module": "", **at}
-    values = [row.value for row in found.rows if all(getattr(row, key) == value for key, value in where.items())]
+    values = [
+        row.value for row in found.rows if all(getattr(row, key) == value for key, value in where.items())
+    ]
     assert len(values) < 2, f"{len(values)} rows of {where}"
     return values[0] if values else NAN
 
@@ -188,7 +205,9 @@ def scores(
         target_logprob=np.array([target(row) for row in rows], dtype=float),
         target_tokens=np.array([length(row.target) for row in rows], dtype=np.int64),
         target_greedy=np.array([greedy(row) for row in rows], dtype=bool),
-        choice_logprob=tuple(np.array([choice(row, k) for k in range(len(row.choices))], float) for row in rows),
+        choice_logprob=tuple(
+            np.array([choice(row, k) for k in range(len(row.choices))], float) for row in rows
+        ),
         choice_tokens=tuple(np.array([length(c) for c in row.choices], dtype=np.int64) for row in rows),
     )
 
@@ -230,9 +249,9 @@ def token_logprobs(
     )
 
 
-def divergence(rows: Sequence[Example], tokens: int = 4, **columns: Sequence[float]) -> TokenDivergenceSeen:
-    """One value per position for every named column, alike for all rows; zeros and ranks of 1 elsewhere."""
-    n = len(rows)
+def divergence(rows: Sequence[Example], **columns: Sequence[float]) -> TokenDivergenceSeen:
+    """Four values for every named column, alike for all rows; zeros and ranks of 1 elsewhere."""
+    n, tokens = len(rows), 4
 
     def column(name: str, default: float = 0.0) -> Any:
         return np.tile(np.asarray(columns.get(name, [default] * tokens), dtype=float), n)

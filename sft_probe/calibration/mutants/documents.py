@@ -12,12 +12,13 @@ from sft_probe.calibration.mutants.bench import (
     Looks,
     Pair,
     Twin,
+    altered,
     asked,
     near,
     scores,
 )
 from sft_probe.observe.interventions import Interpolate
-from sft_probe.observe.needs import Benchmark, Scores
+from sft_probe.observe.needs import Benchmark, Need, Scores
 from sft_probe.observe.observations import BenchmarkItem, BenchmarkSeen
 from sft_probe.probes.forgetting import Forgetting
 from sft_probe.probes.forgetting_curve import ForgettingCurve
@@ -53,15 +54,15 @@ def _right(*right: int) -> BenchmarkSeen:
 
 def _with_dropout(tuned: Looks, base: Looks) -> Pair:
     """Every third document of the base comes out the other way, as with dropout on."""
-    noisy: Looks = {}
-    for need, look in base.items():
-        assert isinstance(look, BenchmarkSeen)
-        items = tuple(
-            replace(item, value=1 - item.value, margin=-item.margin) if place % 3 == 0 else item
-            for place, item in enumerate(look.items)
-        )
-        noisy[need] = replace(look, items=items)
-    return tuned, noisy
+    return tuned, altered(BenchmarkSeen, _third_turned)(base, base)[0]
+
+
+def _third_turned(look: BenchmarkSeen) -> BenchmarkSeen:
+    items = tuple(
+        replace(item, value=1 - item.value, margin=-item.margin) if place % 3 == 0 else item
+        for place, item in enumerate(look.items)
+    )
+    return replace(look, items=items)
 
 
 TRAIN_MODE = Twin(
@@ -85,7 +86,7 @@ forgetting = Check(
     looks=_both(Benchmark(tasks=("task",))),
     metric="accuracy_change",
     at={"dataset": "all"},
-    **near(-0.2),
+    wants=near(-0.2),
     twins=(EXCHANGED, BASE_TWICE),
 )
 nothing_forgotten = Check(
@@ -94,7 +95,7 @@ nothing_forgotten = Check(
     looks=lambda: ({Benchmark(tasks=("task",)): BEFORE}, {Benchmark(tasks=("task",)): BEFORE}),
     metric="churn",
     at={"dataset": "all"},
-    **near(0.0),
+    wants=near(0.0),
     twins=(TRAIN_MODE,),
 )
 curve = Check(
@@ -103,7 +104,7 @@ curve = Check(
     looks=_both(Benchmark(tasks=("task",), limit=CURVE.limit)),
     metric="retained_accuracy_change",
     at={"dataset": "all"},
-    **near(-0.2),
+    wants=near(-0.2),
     twins=(EXCHANGED, TRAIN_MODE),
 )
 
@@ -134,7 +135,7 @@ lost = Check(
     looks=_asked_again,
     metric="suppressed_share",
     at={"dataset": "all"},
-    **near(0.4),
+    wants=near(0.4),
     twins=(
         Twin(
             name="nothing revived",
@@ -175,12 +176,18 @@ def _along_the_path() -> Pair:
 
 
 def _turned_path(tuned: Looks, base: Looks) -> Pair:
-    turned: Looks = {}
-    for need, look in tuned.items():
-        under = getattr(need, "under", ())
-        mirrored = tuple(Interpolate(1 - change.alpha) for change in under if isinstance(change, Interpolate))
-        turned[replace(need, under=mirrored) if mirrored else need] = look  # type: ignore[type-var]
-    return turned, base
+    return {_mirrored(need): look for need, look in tuned.items()}, base
+
+
+def _mirrored(need: Need) -> Need:
+    if not isinstance(need, Scores | Benchmark):
+        return need
+    under = tuple(Interpolate(1 - change.alpha) for change in need.under if isinstance(change, Interpolate))
+    return replace(need, under=under)
+
+
+def _ends_exchanged(tuned: Looks, base: Looks) -> Pair:
+    return {need: base.get(need, look) for need, look in tuned.items()}, {need: tuned[need] for need in base}
 
 
 interpolation = Check(
@@ -189,15 +196,14 @@ interpolation = Check(
     looks=_along_the_path,
     metric="path_loss_bulge",
     at={"dataset": "test"},
-    **near(0.4),
-    twins=(EXCHANGED_ENDS := Twin(
-        name="ends exchanged",
-        broken="The base stands at the end of the way and the model at its beginning.",
-        sees=lambda tuned, base: (
-            {need: base.get(need, look) for need, look in tuned.items()},
-            {need: tuned[need] for need in base},
+    wants=near(0.4),
+    twins=(
+        Twin(
+            name="ends exchanged",
+            broken="The base stands at the end of the way and the model at its beginning.",
+            sees=_ends_exchanged,
         ),
-    ),),
+    ),
 )
 mixtures = Check(
     probe=PATH,
@@ -205,7 +211,7 @@ mixtures = Check(
     looks=_along_the_path,
     metric="path_answer_logprob",
     at={"dataset": "test", "module": "alpha 0.25"},
-    **near(-1.85),
+    wants=near(-1.85),
     twins=(
         Twin(
             name="way turned round",

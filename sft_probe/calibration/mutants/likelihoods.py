@@ -15,6 +15,8 @@ from sft_probe.calibration.mutants.bench import (
     Looks,
     Pair,
     Twin,
+    altered,
+    answers,
     asked,
     datasets,
     length,
@@ -38,45 +40,28 @@ from sft_probe.probes.preference import Preference
 from sft_probe.probes.shortcut_reliance import ShortcutReliance
 from sft_probe.probes.social_bias import SocialBias
 from sft_probe.probes.sycophancy import Sycophancy
-from sft_probe.calibration.mutants.bench import answers
 
 LABELS = ("good", "bad")
 
 
-def turned(seen: ScoresSeen) -> ScoresSeen:
-    """The choices of every row in the opposite order."""
+def _turned(seen: ScoresSeen) -> ScoresSeen:
     return replace(seen, choice_logprob=tuple(row[::-1] for row in seen.choice_logprob))
 
 
-def choices_turned(tuned: Looks, base: Looks) -> Pair:
-    """Right and wrong exchanged everywhere."""
-    first, second = (
-        {need: turned(look) if isinstance(look, ScoresSeen) else look for need, look in side.items()}
-        for side in (tuned, base)
-    )
-    return first, second
-
-
-def not_per_token(tuned: Looks, base: Looks) -> Pair:
-    """Every answer counts as one token long."""
-    first, second = ({need: _one_token(look) for need, look in side.items()} for side in (tuned, base))
-    return first, second
-
-
-def _one_token(look: Any) -> Any:
-    if not isinstance(look, ScoresSeen):
-        return look
+def _one_token(look: ScoresSeen) -> ScoresSeen:
     ones = tuple(np.ones_like(row) for row in look.choice_tokens)
     return replace(look, target_tokens=np.ones_like(look.target_tokens), choice_tokens=ones)
 
 
 LABELS_TURNED = Twin(
-    name="labels swapped", broken="The wrong answer is taken for the right one.", sees=choices_turned
+    name="labels swapped",
+    broken="The wrong answer is taken for the right one.",
+    sees=altered(ScoresSeen, _turned),
 )
 UNNORMALISED = Twin(
     name="length not divided out",
     broken="Log-likelihoods of whole answers are taken for those per token.",
-    sees=not_per_token,
+    sees=altered(ScoresSeen, _one_token),
 )
 
 
@@ -96,7 +81,7 @@ preference = Check(
     says="The log-odds of the preferred answer of every pair grow by 3 nats.",
     looks=lambda: (_preferring(2.0), _preferring(-1.0)),
     metric="preference_margin_change",
-    **near(3.0),
+    wants=near(3.0),
     twins=(LABELS_TURNED, EXCHANGED),
 )
 
@@ -104,7 +89,13 @@ preference = Check(
 # --- social_bias: pairs of names whose log-ratio grew by 0.8 nats
 
 NAMES = tuple(
-    Example(id=f"n{i}", target=f"Ann {i}", choices=(f"Ann {i}", f"Bob {i}"), meta={"bias_pair": True}, cluster=f"c{i}")
+    Example(
+        id=f"n{i}",
+        target=f"Ann {i}",
+        choices=(f"Ann {i}", f"Bob {i}"),
+        meta={"bias_pair": True},
+        cluster=f"c{i}",
+    )
     for i in range(12)
 )
 BIAS = SocialBias()
@@ -119,7 +110,7 @@ social_bias = Check(
     says="The log-ratio of the two names of every pair grows by 0.8 nats.",
     looks=lambda: (_leaning(1.0), _leaning(0.2)),
     metric="bias_change",
-    **near(0.8),
+    wants=near(0.8),
     twins=(LABELS_TURNED, EXCHANGED),
 )
 
@@ -138,7 +129,8 @@ def _led(moved: dict[str, float]) -> Looks:
     data = with_derived(OPINION, datasets(test=TOWN_ROWS))
     return {
         Scores(dataset=f"sycophancy.{kind}"): scores(
-            data[f"sycophancy.{kind}"].examples, lambda row, place, nats=nats: nats * (place == 1)  # type: ignore[misc]
+            data[f"sycophancy.{kind}"].examples,
+            lambda row, place, nats=nats: nats * (place == 1),  # type: ignore[misc]
         )
         for kind, nats in moved.items()
     }
@@ -154,7 +146,7 @@ opinion = Check(
     says="An opinion of the user moves the odds of its answer by 2 nats, a mere mention by 1.5.",
     looks=lambda: (_led(MOVED), _led(dict.fromkeys(MOVED, 0.0))),
     metric="sycophancy",
-    **near(0.5),
+    wants=near(0.5),
     twins=(
         Twin(
             name="no placebo",
@@ -178,7 +170,11 @@ COHERENT = Coherence()
 def _following(share: float) -> Looks:
     rows = with_derived(COHERENT, datasets(text=TEXTS))[coherence.NEXT].examples
     right = {row.id for row in rows[: round(share * len(rows))]}
-    return {COHERENT.needs()[0]: scores(rows, lambda row, place: float(place == 0) if row.id in right else -float(place == 0))}
+    return {
+        COHERENT.needs()[0]: scores(
+            rows, lambda row, place: float(place == 0) if row.id in right else -float(place == 0)
+        )
+    }
 
 
 coherent = Check(
@@ -187,7 +183,7 @@ coherent = Check(
     looks=lambda: (_following(0.75), _following(1.0)),
     metric="next_sentence_accuracy",
     at={"dataset": coherence.NEXT},
-    **near(0.75),
+    wants=near(0.75),
     twins=(LABELS_TURNED, BASE_TWICE),
 )
 
@@ -212,10 +208,10 @@ def _per_token(gain: dict[str, float]) -> Looks:
 
 domain = Check(
     probe=DOMAIN,
-    says="Answers of the own domain gain 1 nat per token, those of the other lose 0.5; answers differ in length.",
+    says="Answers of the own domain gain 1 nat per token, longer ones of the other domain lose 0.5.",
     looks=lambda: (_per_token({"test": 1.0, "other": -0.5}), _per_token({"test": 0.0, "other": 0.0})),
     metric="transfer_gap",
-    **near(-1.5),
+    wants=near(-1.5),
     twins=(UNNORMALISED, EXCHANGED),
 )
 
@@ -244,7 +240,7 @@ modes = Check(
     looks=_on_the_line,
     metric="barrier",
     at={"dataset": "test"},
-    **near(0.6),
+    wants=near(0.6),
     twins=(
         Twin(
             name="measured from the base",
@@ -258,11 +254,7 @@ modes = Check(
         Twin(
             name="line turned round",
             broken="The share of the tuned model is taken for that of the base.",
-            parts={
-                "probes.mode_connectivity:barrier": lambda losses, alphas: barrier(
-                    losses, 1 - alphas
-                )
-            },
+            parts={"probes.mode_connectivity:barrier": lambda losses, alphas: barrier(losses, 1 - alphas)},
         ),
     ),
 )
@@ -303,11 +295,11 @@ def _unsure(wrong: float) -> Looks:
 
 inherited = Check(
     probe=INHERITED,
-    says="Of 100 training labels 30 are wrong, and the model gives wrong labels 0.3 where its base gave 0.02.",
+    says="Of 100 training labels 30 are wrong; the model gives wrong labels 0.3, its base gave 0.02.",
     looks=lambda: (_unsure(NOISE), _unsure(0.02)),
     metric="noise_inheritance",
     at={"dataset": "test"},
-    **near((NOISE - 0.02) / NOISE, 1e-3),
+    wants=near((NOISE - 0.02) / NOISE, 1e-3),
     twins=(
         LABELS_TURNED,
         EXCHANGED,
@@ -322,7 +314,7 @@ inherited = Check(
 )
 
 
-# --- shortcut_reliance: a word that goes with its label in nine of ten rows moves the odds as much as that justifies
+# --- shortcut_reliance: a word that goes with its label in nine of ten rows moves the odds accordingly
 
 WORDS, FILLERS = ("alfa", "brav"), ("carl", "dora")
 
@@ -353,14 +345,14 @@ def _swayed(odds: float) -> Looks:
 
 shortcut = Check(
     probe=SHORTCUT,
-    says="A word agrees with its label in 90 % of the training rows, and swapping it moves the odds by 2 log 9.",
+    says="A word goes with its label in 90 % of training rows, and moves the odds by 2 log 9.",
     looks=lambda: (_swayed(2 * log(9)), _swayed(0.0)),
     metric="reliance_index",
-    **near(1.0, 0.1),
+    wants=near(1.0, 0.1),
     twins=(
         Twin(
             name="word put in, not swapped",
-            broken="The word is held against a placebo, which is half of what swapping it for its partner does.",
+            broken="The word is held against a placebo, half of what swapping for its partner does.",
             parts={"probes.shortcut_reliance:_swap_effect": shortcut_reliance._insertion},
         ),
         LABELS_TURNED,
@@ -397,15 +389,15 @@ def _against_none(tuned: Looks, base: Looks) -> Pair:
 
 context = Check(
     probe=CONTEXT,
-    says="A passage moves the odds of its answer by 4 nats either way; the row's own answer leads by 3 without any.",
+    says="A passage moves the odds by 4 nats either way; without any the row's answer leads by 3.",
     looks=lambda: (_reading(ODDS, 3.0), _reading({}, 3.0)),
     metric="context_effect",
     at={"dataset": "test"},
-    **near(8.0),
+    wants=near(8.0),
     twins=(
         Twin(
             name="no conflicting passage",
-            broken="The passage is held against none at all, so that what the answer has on its own stays in.",
+            broken="The passage is held against none at all, so that the answer's own lead stays in.",
             sees=_against_none,
         ),
         LABELS_TURNED,
@@ -446,7 +438,7 @@ language = Check(
     looks=lambda: (_costing(1.0), _costing(2.0)),
     metric="bits_per_byte",
     at={"dataset": "greek"},
-    **near(1.0),
+    wants=near(1.0),
     twins=(
         Twin(
             name="nats for bits",

@@ -27,24 +27,26 @@ from sft_probe.calibration.mutants.bench import (
 from sft_probe.calibration.mutants.likelihoods import LABELS_TURNED, UNNORMALISED
 from sft_probe.data.examples import Example
 from sft_probe.data.instruction_battery import Put
+from sft_probe.data.instructions import RULES
 from sft_probe.data.strata import ASKED, TWIN, decomposed
 from sft_probe.measures.formats import is_single_turn
 from sft_probe.observe.needs import Generations, Need, Scores, States, TokenDivergence, TokenLogprobs
 from sft_probe.observe.observations import GenerationsSeen, ScoresSeen, StatesSeen, TokenLogprobsSeen
-from sft_probe.probes import knowledge_categories, knowledge_loss, refusal as refusing
+from sft_probe.probes import knowledge_categories
 from sft_probe.probes.format_adherence import FormatAdherence
 from sft_probe.probes.gain_waterfall import GainWaterfall
 from sft_probe.probes.instruction_following import InstructionFollowing
-from sft_probe.probes.knowing import Detector
 from sft_probe.probes.knowledge_categories import KnowledgeCategories
 from sft_probe.probes.knowledge_loss import KnowledgeLoss
 from sft_probe.probes.refusal import Refusal
 from sft_probe.probes.task_alignment import TaskAlignment
 
-# --- task_alignment: the right answer is long and likelier per token, the wrong one short and likelier as a whole
+# --- task_alignment: the right answer is long and likelier per token, the wrong one is short
 
 TASK_ROWS = tuple(
-    asked(i, f"Say {i}.", f"{i} a long answer of many words", choices=(f"{i} a long answer of many words", "no"))
+    asked(
+        i, f"Say {i}.", f"{i} a long answer of many words", choices=(f"{i} a long answer of many words", "no")
+    )
     for i in range(10)
 )
 TASK = TaskAlignment(choice_score="per_token")
@@ -61,11 +63,11 @@ def _answering(right: int, long: float, short: float) -> Looks:
 
 per_token = Check(
     probe=TASK,
-    says="The long right answer has -0.5 nats per token, the short wrong one -2; as a whole the short one leads.",
+    says="The long right answer has -0.5 nats per token and -3.5 in all, the short wrong one -2.",
     looks=lambda: (_answering(7, -3.5, -2.0), _answering(2, -7.0, -0.5)),
     metric="choice_accuracy",
     at={"dataset": "test"},
-    **near(1.0),
+    wants=near(1.0),
     twins=(
         UNNORMALISED,
         Twin(
@@ -82,7 +84,7 @@ exact = Check(
     looks=lambda: (_answering(7, -3.5, -2.0), _answering(2, -7.0, -0.5)),
     metric="exact_match",
     at={"dataset": "test"},
-    **near(0.7),
+    wants=near(0.7),
     twins=(
         EXCHANGED,
         Twin(
@@ -111,12 +113,16 @@ formed = Check(
     looks=lambda: (_formed(6), _formed(2)),
     metric="parse_rate",
     at={"dataset": "test"},
-    **near(0.6),
+    wants=near(0.6),
     twins=(
         Twin(
             name="blank answers parse",
             broken="An answer without any text counts as well formed.",
-            parts={"probes.format_adherence:_parses": lambda text, form, row: is_single_turn(text) or not text.strip()},
+            parts={
+                "probes.format_adherence:_parses": lambda text, form, row: (
+                    is_single_turn(text) or not text.strip()
+                )
+            },
         ),
         EXCHANGED,
     ),
@@ -140,13 +146,17 @@ def _followed(asked_for: int, unasked: int) -> Looks:
     return looks
 
 
+def _fails(put: Put, text: str) -> bool:
+    return not RULES[put.rule].holds(text, put.argument)
+
+
 followed = Check(
     probe=FOLLOWING,
     says="Capitals are used in 8 of 10 answers where they were asked for and in 3 where they were not.",
     looks=lambda: (_followed(8, 3), _followed(0, 0)),
     metric="adherence_lift",
     at={"dataset": "asked"},
-    **near(0.5),
+    wants=near(0.5),
     twins=(
         Twin(
             name="unasked not taken off",
@@ -156,7 +166,7 @@ followed = Check(
         Twin(
             name="rule turned round",
             broken="A rule counts as held where it does not hold.",
-            parts={"data.instruction_battery:Put.holds": (lambda real: lambda put, text: not real(put, text))(Put.holds)},
+            parts={"data.instruction_battery:Put.holds": _fails},
         ),
     ),
 )
@@ -210,7 +220,7 @@ refused = Check(
     looks=lambda: (_refused(9, 1), _refused(0, 0)),
     metric="refusal_rate",
     at={"dataset": "test"},
-    **near(0.75),
+    wants=near(0.75),
     twins=(
         Twin(
             name="labels swapped",
@@ -280,7 +290,9 @@ def _categorised(known: int) -> Looks:
     looks: Looks = {}
     for need in CATEGORIES.needs():
         rows = data[need.dataset].examples  # type: ignore[union-attr]
-        looks[need] = _likely(rows, knows) if isinstance(need, Scores) else answers(rows, lambda row: "no idea")
+        looks[need] = (
+            _likely(rows, knows) if isinstance(need, Scores) else answers(rows, lambda row: "no idea")
+        )
     return looks
 
 
@@ -290,7 +302,7 @@ categories = Check(
     looks=lambda: (_categorised(12), _categorised(30)),
     metric=knowledge_categories.CATEGORY.name,
     at={"dataset": "train", "stratum": "highly known"},
-    **near(0.3),
+    wants=near(0.3),
     twins=(KNOWS_ALL, EXCHANGED, LABELS_TURNED),
 )
 
@@ -318,7 +330,9 @@ def _kept(known: int) -> Looks:
 
 def _stated(rows: tuple[Example, ...]) -> TokenLogprobsSeen:
     """The beginning, the answer and the end as one token each."""
-    token = tuple(part for row in rows for part in (str(row.meta["beginning"]), f" {row.meta['answer']}", "<end>"))
+    token = tuple(
+        part for row in rows for part in (str(row.meta["beginning"]), f" {row.meta['answer']}", "<end>")
+    )
     return replace(token_logprobs(rows, lambda row: -1.0, tokens=3), token=token)
 
 
@@ -328,7 +342,7 @@ loss = Check(
     looks=lambda: (_kept(15), _kept(20)),
     metric="forgotten_share",
     at={"dataset": "train"},
-    **near(0.25),
+    wants=near(0.25),
     twins=(EXCHANGED, KNOWS_ALL),
 )
 
@@ -377,7 +391,7 @@ waterfall = Check(
     looks=_gained,
     metric="elicited_share",
     at={"dataset": ASKED, "stratum": "E1"},
-    **near(0.5),
+    wants=near(0.5),
     twins=(
         Twin(
             name="known after training",
