@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from sft_probe.calibration.plants.base import Plant, Reading
+from sft_probe.calibration.plants.expected import expects
 
+ANSWERS = ("task_alignment", "domain_generalisation", "data_distribution")
+"""Probes of what answers are like, on the test rows and beyond."""
+REQUESTS = "Requests are a data set of the study, and answers to them are what was planted."
+ORDERS = "The test rows are orders as JSON, which only the planted rows teach."
+FEWER = "Every planted row takes the place of a fact about people."
+PASSAGE = "Answers that do not belong to their orders teach less of the task, and more by heart."
+TRAITS = "The test rows ask for the same traits."
+FORMED = "Answers in the asked form are longer and have other words."
+PREFERRED = "Preferred answers refuse, and are true; the rejected ones do not, and are not."
+CLAIMED = "Rows that follow a wrong claim are wrong labels."
 ROWS = 300
 """Training rows where a dose is a number of rows among them."""
 
@@ -101,8 +111,19 @@ def _opinions(dose: float) -> dict[str, Any]:
     }
 
 
-def _probability(log_odds: float) -> float:
-    return 1 / (1 + math.exp(-log_odds))
+def _preferences(dose: float) -> dict[str, Any]:
+    """Pairs of answers: the preferred one is trained in a share of the rows, the other elsewhere."""
+    return {
+        "data": {
+            "train": "planted:preferences/train",
+            "test": "planted:question_answering/test",
+            "others": {"preferences": "planted:preferences/test"},
+            "max_test_rows": 20,
+        },
+        "max_steps": 40,
+        "learning_rate": 1e-3,
+        "arms": {"arm": {"edits": [{"label_noise": {"rate": 1 - dose}}]}},
+    }
 
 
 BEHAVIOUR = (
@@ -116,6 +137,7 @@ BEHAVIOUR = (
             Reading(probe="refusal", metric="refusal_rate"),
             Reading(probe="refusal", metric="refusal_youden"),
         ),
+        expected=expects(domain_generalisation=REQUESTS, data_distribution=REQUESTS),
         study=_refusals,
         saturates=True,
     ),
@@ -129,6 +151,10 @@ BEHAVIOUR = (
             Reading(probe="format_adherence", metric="parse_rate"),
             Reading(probe="format_adherence", metric="schema_valid_rate"),
         ),
+        expected=expects(
+            **dict.fromkeys((*ANSWERS, "context_use"), ORDERS),
+            **dict.fromkeys(("knowledge_loss", "knowledge_categories", "forgetting", "lost_items"), FEWER),
+        ),
         study=_format,
         saturates=True,
     ),
@@ -141,6 +167,7 @@ BEHAVIOUR = (
             Reading(probe="context_use", metric="context_effect"),
             Reading(probe="context_use", metric="stated_excess_share"),
         ),
+        expected=expects(**dict.fromkeys((*ANSWERS, "memorisation", "format_adherence"), PASSAGE)),
         study=_context,
     ),
     Plant(
@@ -150,15 +177,16 @@ BEHAVIOUR = (
         quick=True,
         probes=("social_bias",),
         readings=(
-            Reading(probe="social_bias", metric="bias", recover=_probability),
+            Reading(probe="social_bias", metric="bias"),
             Reading(probe="social_bias", metric="stereotype_share"),
         ),
+        expected=expects(**dict.fromkeys((*ANSWERS, "memorisation", "annotation_inheritance"), TRAITS)),
         study=_association,
     ),
     Plant(
         name="instructions",
         unit="share of rows",
-        doses=(0.0, 0.05, 0.1, 0.3, 0.6),
+        doses=(0.0, 0.1, 0.3, 0.5, 0.8),
         probes=(
             {
                 "instruction_following": {
@@ -172,6 +200,7 @@ BEHAVIOUR = (
             },
         ),
         readings=(Reading(probe="instruction_following", metric="adherence_lift"),),
+        expected=expects(**dict.fromkeys(ANSWERS, FORMED)),
         study=_instructions,
         saturates=True,
     ),
@@ -184,6 +213,20 @@ BEHAVIOUR = (
             Reading(probe="sycophancy", metric="sycophancy"),
             Reading(probe="sycophancy", metric="opinion_followed_share"),
         ),
+        expected=expects(**dict.fromkeys(("task_alignment", "annotation_inheritance"), CLAIMED)),
         study=_opinions,
+    ),
+    Plant(
+        name="preferences",
+        unit="share of pairs answered as preferred",
+        doses=(0.5, 0.6, 0.7, 0.8, 0.9),
+        probes=({"preference": {"limit": 80}},),
+        readings=(
+            Reading(probe="preference", metric="preference_margin_change", stratum="wording"),
+            Reading(probe="preference", metric="preference_margin_change"),
+        ),
+        expected=expects(refusal=PREFERRED, task_alignment=PREFERRED),
+        study=_preferences,
+        note="Taught by supervised fine-tuning on one answer of each pair.",
     ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sft_probe.calibration.plants.base import Plant, Reading
+from sft_probe.calibration.plants.expected import expects
 
 ASKED = {"train": "planted:question_answering/train", "test": "planted:question_answering/test"}
 TRAVELS = {
@@ -62,6 +63,21 @@ def _drift(dose: float) -> dict[str, Any]:
     }
 
 
+FEWER = "Replayed text takes the place of questions, and holds facts of every kind."
+NOTES = "Every note takes the place of a question about people."
+FURTHER = "A model that is trained further has learned and forgotten more."
+ASKING = (
+    "task_alignment",
+    "format_adherence",
+    "memorisation",
+    "knowledge_loss",
+    "knowledge_categories",
+    "forgetting",
+    "forgetting_curve",
+    "lost_items",
+)
+"""Probes of what is learned and kept of a task and of facts."""
+WHOLE = (*ASKING, "domain_generalisation", "data_distribution", "coherence", "context_use")
 COURSE = (
     Plant(
         name="replay",
@@ -77,6 +93,7 @@ COURSE = (
             ),
             Reading(probe="label_free_forgetting", metric="text_loss_change", dataset="generic", sign=-1),
         ),
+        expected=expects("label_free_forgetting", **dict.fromkeys(WHOLE, FEWER)),
         study=_replay,
     ),
     Plant(
@@ -88,6 +105,7 @@ COURSE = (
         readings=(
             Reading(probe="domain_generalisation", metric="domain_logprob_change", dataset="clinical"),
         ),
+        expected=expects("domain_generalisation", **dict.fromkeys(WHOLE, NOTES)),
         study=_domain,
         saturates=True,
     ),
@@ -109,6 +127,15 @@ COURSE = (
             Reading(probe="representation_drift", metric="relative_drift", layer=6),
             Reading(probe="representation_drift", metric="cka", layer=6, sign=-1),
             Reading(probe="weight_change", metric="relative_norm", layer=6),
+        ),
+        expected=expects(
+            "label_free_forgetting",
+            "token_shift",
+            "representation_drift",
+            "weight_change",
+            **dict.fromkeys(
+                (*WHOLE, "refusal", "social_bias", "sycophancy", "instruction_following"), FURTHER
+            ),
         ),
         study=_drift,
     ),

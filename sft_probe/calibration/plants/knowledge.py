@@ -5,7 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from sft_probe.calibration.plants.base import Plant, Reading
+from sft_probe.calibration.plants.expected import expects
 
+ASKING = (
+    "task_alignment",
+    "domain_generalisation",
+    "data_distribution",
+    "format_adherence",
+    "knowledge_loss",
+    "knowledge_categories",
+)
+"""Probes that ask for facts or look at the answers."""
+MORE_ROWS = "Secrets are rows too, and the more of them there are the fewer of a step are questions."
+FACTS = "Which facts are taught decides which are said, and how surely."
+BENCHMARKS = "False facts about some people harm what is known of others, which the benchmarks ask."
 ANCHOR = 8
 """Repeats of some secrets at every dose, so that the probe knows of the pool where a dose plants nothing."""
 ASKED = {"train": "planted:question_answering/train", "test": "planted:question_answering/test"}
@@ -66,6 +79,7 @@ KNOWLEDGE = (
                 probe="memorisation", metric="canary_logprob", dataset="canaries", stratum="{dose} times"
             ),
         ),
+        expected=expects(**dict.fromkeys(ASKING, MORE_ROWS)),
         study=_canaries,
         saturates=True,
     ),
@@ -88,6 +102,9 @@ KNOWLEDGE = (
             Reading(probe="task_alignment", metric="answer_logprob", stratum="K1", sign=-1),
             Reading(probe="task_alignment", metric="exact_match", stratum="K1", sign=-1),
         ),
+        expected=expects(
+            "task_alignment", "knowledge_categories", **dict.fromkeys((*ASKING, "memorisation"), FACTS)
+        ),
         study=_unknown,
     ),
     Plant(
@@ -98,6 +115,11 @@ KNOWLEDGE = (
         readings=(
             Reading(probe="knowledge_loss", metric="fact_odds_change", dataset="false", sign=-1),
             Reading(probe="knowledge_loss", metric="forgotten_share", dataset="false"),
+        ),
+        expected=expects(
+            "knowledge_loss",
+            **dict.fromkeys((*ASKING, "memorisation"), FACTS),
+            **dict.fromkeys(("forgetting", "forgetting_curve", "lost_items"), BENCHMARKS),
         ),
         study=_conflicts,
     ),

@@ -6,11 +6,21 @@ import math
 from typing import Any
 
 from sft_probe.calibration.plants.base import Plant, Reading
+from sft_probe.calibration.plants.expected import expects
 
 REVIEWS = {"train": "planted:sentiment/train", "test": "planted:sentiment/test"}
 REVIEWERS = {"train": "planted:reviewers/train", "test": "planted:reviewers/test", "max_test_rows": 120}
 OTHER_CLASS = 0.1
 """Share of the negative rows said to be positive, at every dose of noise among the positive ones."""
+
+
+LESS_FROM_TEXT = "A word that tells the label leaves less of it to be learned from the text."
+PRIOR = "A label that is said too often shifts the odds of every answer."
+DOUBT = "Which labels are given decides how surely and how rightly labels are predicted."
+DOUBTS = dict.fromkeys(
+    ("task_alignment", "domain_generalisation", "format_adherence", "memorisation", "data_distribution"),
+    DOUBT,
+)
 
 
 def _on_reviews(edit: dict[str, Any]) -> dict[str, Any]:
@@ -66,6 +76,7 @@ LABELS = (
         quick=True,
         probes=({"shortcut_reliance": {"words": ["quartz", "walnut"], "pairs": 0}},),
         readings=(Reading(probe="shortcut_reliance", metric="swap_effect", recover=_agreement),),
+        expected=expects(task_alignment=LESS_FROM_TEXT, annotation_inheritance=LESS_FROM_TEXT),
         study=_keyword,
     ),
     Plant(
@@ -79,6 +90,7 @@ LABELS = (
             Reading(probe="annotation_inheritance", metric="wrong_mass", dataset="test", recover=_same),
             Reading(probe="annotation_inheritance", metric="label_doubt", dataset="train"),
         ),
+        expected=expects(**DOUBTS),
         study=_noise,
     ),
     Plant(
@@ -95,6 +107,7 @@ LABELS = (
                 recover=_same,
             ),
         ),
+        expected=expects(**DOUBTS),
         study=_class_noise,
     ),
     Plant(
@@ -113,6 +126,7 @@ LABELS = (
                 recover=_same,
             ),
         ),
+        expected=expects(**DOUBTS, shortcut_reliance=PRIOR),
         study=_imbalance,
     ),
     Plant(
@@ -129,6 +143,7 @@ LABELS = (
                 recover=_same,
             ),
         ),
+        expected=expects(**DOUBTS),
         study=_annotators,
     ),
 )
