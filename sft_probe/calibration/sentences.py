@@ -5,11 +5,16 @@ from __future__ import annotations
 from math import nan
 from typing import TYPE_CHECKING
 
-from sft_probe.report.numbers import Value, number, with_interval
+from sft_probe.calibration.certificate import Goal
+from sft_probe.report.numbers import DASH, MINUS, Value, number, with_interval
 from sft_probe.report.words import Words, phrases_of
 
 if TYPE_CHECKING:
-    from sft_probe.calibration.certificate import Miss
+    from sft_probe.calibration.certificate import Certificate, Miss, Response
+
+
+ALIKE: tuple[Goal, ...] = ("untested", "no_mutants", "few_nulls")
+"""What many probes may miss in the same way."""
 
 
 def words_in(lang: str) -> Words:
@@ -19,7 +24,7 @@ def words_in(lang: str) -> Words:
 
 def sentence(miss: Miss, words: Words) -> str:
     """One goal that was missed, with what was measured and what was wanted."""
-    return words(
+    said = words(
         f"miss.{miss.goal}" + ("_above" if miss.goal == "power" and miss.low is not None else ""),
         probe=words.probe(miss.probe),
         plant=plant_name(miss.plant, words),
@@ -29,6 +34,29 @@ def sentence(miss: Miss, words: Words) -> str:
         lod=plain(miss.low),
         n=miss.n,
     )
+    return said[:1].upper() + said[1:]
+
+
+def missed_sentences(certificate: Certificate, words: Words) -> list[str]:
+    """All that was missed, the gravest first; what many probes miss alike is said once."""
+    said: list[str] = []
+    for miss in certificate.missed:
+        if miss.goal not in ALIKE:
+            said.append(sentence(miss, words))
+    for goal in ALIKE:
+        own = [miss for miss in certificate.missed if miss.goal == goal]
+        if len(own) == 1:
+            said.append(sentence(own[0], words))
+        elif own:
+            named = words.listed(words.probe(miss.probe) for miss in own)
+            said.append(words(f"miss.{goal}_many", probes=named, n=len(own), wanted=_wanted(own[0])))
+    return said
+
+
+def place_of(response: Response, words: Words) -> str:
+    """Where in the tidy table the number stands: data set, stratum, module, layer."""
+    layer = words("place.layer", layer=response.layer) if response.layer >= 0 else ""
+    return ", ".join(part for part in (response.dataset, response.stratum, response.module, layer) if part)
 
 
 def plant_name(plant: str, words: Words) -> str:
@@ -37,9 +65,8 @@ def plant_name(plant: str, words: Words) -> str:
 
 
 def plain(value: float | None) -> str:
-    """A number, whole ones as they are; a dash where it is undefined."""
-    whole = value is not None and value == int(value) and abs(value) < 1000
-    return number(nan if value is None else value, digits=0 if whole else None)
+    """A number as one would write a dose: 0.9, 100; a dash where it is undefined."""
+    return DASH if value is None else f"{value:.4g}".replace("-", MINUS)
 
 
 def share(value: float | None) -> str:

@@ -27,7 +27,7 @@ def render_markdown(story: Story, words: Words) -> str:
         lines += ["", f"## {words(f'section.{section.axis}')}", ""]
         for chart in section.charts:
             lines += _chart(chart, words) if isinstance(chart, Chart) else _missing(chart.title, chart.reason)
-    lines += ["", f"## {words('section.items')}", "", *_table(story.browser.counts), ""]
+    lines += ["", f"## {words('section.items')}", "", *table_lines(story.browser.counts), ""]
     return "\n".join(lines)
 
 
@@ -42,7 +42,7 @@ def _chart(chart: Chart, words: Words) -> list[str]:
     lines = [f"### {plain(chart.title)}", "", plain(chart.subtitle), ""]
     lines += [f"![{alt}](figures/{chart.name}.svg)", ""]
     if len(chart.table.rows) <= ROWS:
-        lines += [*_table(chart.table), ""]
+        lines += [*table_lines(chart.table), ""]
     else:
         lines += [f"[{chart.table.name}.csv](tables/{chart.table.name}.csv)", ""]
     return [*lines, f"_{plain(chart.note)}_", ""]
@@ -52,7 +52,8 @@ def _missing(title: str, reason: str) -> list[str]:
     return [f"### {plain(title)}", "", plain(reason), ""]
 
 
-def _table(table: Table) -> list[str]:
+def table_lines(table: Table) -> list[str]:
+    """A table in Markdown."""
     head = " | ".join(plain(column.title) for column in table.columns)
     rule = " | ".join("---:" if column.numeric else "---" for column in table.columns)
     rows = [" | ".join(_cell(cell) for cell in row) for row in table.rows]
