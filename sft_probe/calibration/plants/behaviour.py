@@ -105,7 +105,7 @@ def _opinions(dose: float) -> dict[str, Any]:
             "test": "planted:sentiment/test",
             "max_test_rows": 40,
         },
-        "max_steps": 80,
+        "max_steps": 50,
         "learning_rate": 1e-3,
         "arms": {"arm": {"edits": [edit]}},
     }

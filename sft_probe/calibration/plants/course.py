@@ -85,13 +85,8 @@ COURSE = (
         doses=(0.0, 0.05, 0.1, 0.3, 0.6),
         probes=({"label_free_forgetting": {"dataset": "generic", "limit": 40}},),
         readings=(
-            Reading(
-                probe="label_free_forgetting",
-                metric="base_cross_entropy_change",
-                dataset="generic",
-                sign=-1,
-            ),
-            Reading(probe="label_free_forgetting", metric="text_loss_change", dataset="generic", sign=-1),
+            Reading(probe="label_free_forgetting", metric="base_cross_entropy_change", sign=-1),
+            Reading(probe="label_free_forgetting", metric="text_loss_change", sign=-1),
         ),
         expected=expects("label_free_forgetting", **dict.fromkeys(WHOLE, FEWER)),
         study=_replay,
@@ -122,7 +117,7 @@ COURSE = (
             "weight_change",
         ),
         readings=(
-            Reading(probe="label_free_forgetting", metric="base_cross_entropy_change", dataset="generic"),
+            Reading(probe="label_free_forgetting", metric="base_cross_entropy_change"),
             Reading(probe="token_shift", metric="kl_tuned_base"),
             Reading(probe="representation_drift", metric="relative_drift", layer=6),
             Reading(probe="representation_drift", metric="cka", layer=6, sign=-1),
