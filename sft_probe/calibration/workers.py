@@ -60,15 +60,11 @@ def side_by_side(tasks: Sequence[Task], executor: Executor | None, progress: Pro
     A process ends with the one that began it, so that nothing goes on writing where the next command begins.
     Raises: RunsFailed if a process was killed.
     """
-    from sft_probe.execute.processes import Local
-
-    local = executor if isinstance(executor, Local) else Local()
-    names = tuple(task.folder.name for task in tasks)
-    slots = len(local.slots(Jobs(folder=Path(), run_ids=names, memory=MEMORY))) if tasks else 0
+    slots = workers(tasks, executor)
     if slots < 2:
         one_by_one(tasks, None, progress)
         return
-    os.environ.setdefault("OMP_NUM_THREADS", str(local.cpus))
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     context = get_context("spawn")
     with ProcessPoolExecutor(slots, mp_context=context, initializer=_tie, initargs=(os.getpid(),)) as pool:
         waiting = {pool.submit(run_task, task): task for task in tasks}
@@ -83,6 +79,16 @@ def side_by_side(tasks: Sequence[Task], executor: Executor | None, progress: Pro
             for process in (pool._processes or {}).values():
                 process.terminate()
             raise
+
+
+def workers(tasks: Sequence[Task], executor: Executor | None) -> int:
+    """How many processes work on the studies at once; 1 for executors that make single runs."""
+    from sft_probe.execute.processes import Local
+
+    if not isinstance(executor, Local) or not tasks:
+        return 1
+    names = tuple(task.folder.name for task in tasks)
+    return len(executor.slots(Jobs(folder=Path(), run_ids=names, memory=MEMORY)))
 
 
 def _tell(task: Task, progress: Progress) -> None:
