@@ -68,7 +68,7 @@ class Plant:
         quick: whether `--quick` sows it.
         probes: what a cell measures, as under `probes` of a study.
         readings: the numbers that should move; the first one is the headline.
-        expected: other probes that may rightly react, and why, in one sentence each.
+        expected: probes beside those of the readings that may rightly react, and why, in one sentence each.
         study: a dose -> the part of a study that plants it: data, one arm named "arm", training and so on.
         saturates: whether the headline is known to level off within the doses.
         note: what a reader of the certificate should know.

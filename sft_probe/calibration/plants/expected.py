@@ -26,10 +26,6 @@ MOVES = (
 WHY_MOVES = "Other rows move weights, states and predictions otherwise, which is all that this probe asks."
 
 
-def expects(*read: str, moves: bool = True, **reasons: str) -> Mapping[str, str]:
-    """Reasons by probe, those of the probes of movement among them.
-
-    read: probes that read the plant and need no reason. reasons: further ones, each a sentence.
-    """
-    movers = dict.fromkeys(MOVES, WHY_MOVES) if moves else {}
-    return {probe: why for probe, why in {**movers, **reasons}.items() if probe not in read}
+def expects(**reasons: str) -> Mapping[str, str]:
+    """Reasons by probe, those of the probes of movement among them. reasons: further ones, each a sentence."""
+    return {**dict.fromkeys(MOVES, WHY_MOVES), **reasons}

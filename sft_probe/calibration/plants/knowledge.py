@@ -102,9 +102,7 @@ KNOWLEDGE = (
             Reading(probe="task_alignment", metric="answer_logprob", stratum="K1", sign=-1),
             Reading(probe="task_alignment", metric="exact_match", stratum="K1", sign=-1),
         ),
-        expected=expects(
-            "task_alignment", "knowledge_categories", **dict.fromkeys((*ASKING, "memorisation"), FACTS)
-        ),
+        expected=expects(**dict.fromkeys((*ASKING, "memorisation"), FACTS)),
         study=_unknown,
     ),
     Plant(
@@ -117,7 +115,6 @@ KNOWLEDGE = (
             Reading(probe="knowledge_loss", metric="forgotten_share", dataset="false"),
         ),
         expected=expects(
-            "knowledge_loss",
             **dict.fromkeys((*ASKING, "memorisation"), FACTS),
             **dict.fromkeys(("forgetting", "forgetting_curve", "lost_items"), BENCHMARKS),
         ),
