@@ -27,5 +27,5 @@ WHY_MOVES = "Other rows move weights, states and predictions otherwise, which is
 
 
 def expects(**reasons: str) -> Mapping[str, str]:
-    """Reasons by probe, those of the probes of movement among them. reasons: further ones, each a sentence."""
+    """Reasons by probe, with those of the probes of movement. reasons: further ones, each a sentence."""
     return {**dict.fromkeys(MOVES, WHY_MOVES), **reasons}

@@ -101,7 +101,8 @@ class Shares(NamedTuple):
 def imbalance_shares(counts: Counter[str]) -> Shares | None:
     """Of the commonest label: as many of the shares as leave at least `FEWEST` rows, alike at every dose.
 
-    counts: rows of each label.  The first share is that of equal labels. None where there are no two labels.
+    counts: rows of each label.  The first share, the null dose, is that of equal labels; None where that
+    cannot be had with enough rows.
     """
     if len(counts) < 2:
         return None
@@ -113,7 +114,7 @@ def imbalance_shares(counts: Counter[str]) -> Shares | None:
 
     equal = round(1 / len(counts), 3)
     doses = tuple(share for share in (equal, *SHARES) if share >= equal and left(share) >= FEWEST)
-    return Shares(label, doses, min(map(left, doses))) if doses else None
+    return Shares(label, doses, min(map(left, doses))) if equal in doses else None
 
 
 def _keyword(own: Own, labels: tuple[str, ...]) -> Plant:
