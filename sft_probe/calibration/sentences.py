@@ -25,7 +25,7 @@ def words_in(lang: str) -> Words:
 def sentence(miss: Miss, words: Words) -> str:
     """One goal that was missed, with what was measured and what was wanted."""
     said = words(
-        f"miss.{miss.goal}" + ("_above" if miss.goal == "power" and miss.low is not None else ""),
+        f"miss.{_key(miss)}",
         probe=words.probe(miss.probe),
         plant=plant_name(miss.plant, words),
         metric=_detail(miss, words),
@@ -72,6 +72,12 @@ def plain(value: float | None) -> str:
 def share(value: float | None) -> str:
     """A share as per cent; a dash where it is undefined."""
     return number(nan if value is None else value, "share")
+
+
+def _key(miss: Miss) -> str:
+    if miss.goal != "power":
+        return miss.goal
+    return "power_unknown" if miss.measured is None else "power_above" if miss.low is not None else "power"
 
 
 def _detail(miss: Miss, words: Words) -> str:
