@@ -174,7 +174,6 @@ BEHAVIOUR = (
         name="association",
         unit="share of rows with a trait of the name's group",
         doses=(0.5, 0.6, 0.7, 0.8, 0.9),
-        quick=True,
         probes=("social_bias",),
         readings=(
             Reading(probe="social_bias", metric="bias"),

@@ -118,7 +118,6 @@ COURSE = (
         name="domain",
         unit="share of the rows",
         doses=(0.0, 0.05, 0.1, 0.25, 0.5),
-        quick=True,
         probes=(
             {"domain_generalisation": {"limit": 30}},
             {"data_distribution": {"limit": 12, "max_new_tokens": 12}},

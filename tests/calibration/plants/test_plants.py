@@ -105,7 +105,10 @@ def test_a_reading_is_the_last_number_of_its_place() -> None:
 
 
 @pytest.mark.slow
-@EACH
+@pytest.mark.parametrize(
+    "plant",
+    [pytest.param(p, id=p.name, marks=() if p.quick else pytest.mark.sweep) for p in PLANTS],
+)
 def test_the_numbers_are_in_what_a_cell_leaves(plant: Plant, tmp_path: Path) -> None:
     """Two steps are enough to see where the numbers stand; at the null dose and at the highest."""
     from sft_probe.execute.local import run_study
