@@ -1,13 +1,17 @@
 """Every probe has a broken twin, and its planted check tells the twin from the probe."""
 
 from collections import Counter
+from contextlib import ExitStack
 
 import pytest
 
 from sft_probe.calibration.certificate import Mutant
 from sft_probe.calibration.mutants import all_checks, run_mutants
-from sft_probe.calibration.mutants.bench import BASE_TWICE, EXCHANGED
+from sft_probe.calibration.mutants.bench import BASE_TWICE, EXCHANGED, judged, replaced
+from sft_probe.calibration.verdicts import certify
 from sft_probe.registry import available
+
+from .sample import evidence, null, response
 
 OURS = [name for name, entry in available("probes").items() if entry.value.startswith("sft_probe.")]
 pytestmark = pytest.mark.slow
@@ -34,6 +38,24 @@ def test_no_twin_passes_for_its_probe(mutants: tuple[Mutant, ...]) -> None:
 
 def test_every_probe_says_what_was_planted(mutants: tuple[Mutant, ...]) -> None:
     assert all(check.passes(check.value()) for check in all_checks())
+
+
+def test_a_broken_probe_turns_its_certificate_red() -> None:
+    """Were the twin shipped in place of the probe, the probe would not be calibrated."""
+    tried = 0
+    for check in all_checks():
+        name = check.probe.name
+        good = {"probes": (name,), "nulls": (null(name),), "responses": (response(name),)}
+        for twin in (twin for twin in check.twins if twin.parts):
+            with ExitStack() as stack:
+                for place, part in twin.parts.items():
+                    stack.enter_context(replaced(place, part))
+                found = certify(evidence(**good, mutants=tuple(judged((check,))))).of(name)
+            assert found is not None
+            assert found.verdict == "not calibrated", (name, twin.name)
+            tried += 1
+        assert certify(evidence(**good, mutants=tuple(judged((check,))))).missed == ()
+    assert tried > 25
 
 
 def test_twins_are_told_apart_by_name(mutants: tuple[Mutant, ...]) -> None:

@@ -69,7 +69,7 @@ class Check:
         """What the probe, or its twin, says; NaN where it does not get that far."""
         with ExitStack() as stack:
             for place, part in (twin.parts if twin else {}).items():
-                stack.enter_context(_replaced(place, part))
+                stack.enter_context(replaced(place, part))
             tuned, base = self.looks()
             if twin and twin.sees:
                 tuned, base = twin.sees(tuned, base)
@@ -124,7 +124,7 @@ def altered(kind: type[Look], change: Callable[[Look], Look], *, base: bool = Tr
 
 
 @contextmanager
-def _replaced(place: str, part: object) -> Iterator[None]:
+def replaced(place: str, part: object) -> Iterator[None]:
     """A function of a module, or a method of a class in it, that is another one for a while."""
     module, _, path = place.partition(":")
     *owners, name = path.split(".")
