@@ -148,9 +148,9 @@ def run_task(task: Task, executor: Executor | None = None, progress: Progress | 
 
 
 def finished(task: Task) -> bool:
-    """Whether a study stands there complete, made of the same settings."""
+    """Whether a study stands there complete, made of the same settings. What failed is tried again."""
     index = _index(task.folder)
-    return bool(index) and index["done"] and index["digest"] == task.digest
+    return bool(index) and index["done"] and not index["failed"] and index["digest"] == task.digest
 
 
 def failures(folder: Path) -> tuple[str, ...]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 import threading
 import time
+import warnings
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
@@ -99,7 +102,10 @@ def _tell(task: Task, progress: Progress) -> None:
 
 
 def _tie(parent: int) -> None:
-    """End this process when the one that began it is gone."""
+    """End this process when the one that began it is gone; that one alone hears of Ctrl-C and warns."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
 
     def watch() -> None:
         while os.getppid() == parent:
