@@ -9,8 +9,9 @@ import numpy as np
 
 from sft_probe.calibration.certificate import Null, NullKind
 from sft_probe.calibration.kinds import BF16, DOSE, NUMERICS, PERMUTED, RANDOM, SAME, SHAM
-from sft_probe.calibration.readings import grid, headlines_of
+from sft_probe.calibration.readings import Places, grid, numbers_of
 from sft_probe.calibration.response import clopper_pearson, null_band
+from sft_probe.stats.seeds import over_seeds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from sft_probe.calibration.plants.base import Plant, Reading
     from sft_probe.stats.intervals import Floats
 
+ENOUGH_RUNS = 3
 Level = Literal["item", "run"]
 FLOOR = 1e-3
 """A number that lies nearer to the base's own than this, or than this share of it, has not moved."""
@@ -34,23 +36,22 @@ class Test(NamedTuple):
     rejected: bool
 
 
-def nulls(
-    rows: pd.DataFrame, plants: Iterable[Plant], metrics: Mapping[str, frozenset[str]]
-) -> tuple[Null, ...]:
+def nulls(rows: pd.DataFrame, plants: Iterable[Plant], places: Places) -> tuple[Null, ...]:
     """How often each probe found something where there was nothing, by kind of null.
 
     same_weights, numerics (item): a number counts as found where its interval leaves out the base's own
     value, or, where it has none, where it differs from it; differences below `FLOOR` are none. One test per
     number of a run.
     dose_0 (item): the interval of one run, in units of the dose, leaves out the null dose.
+    dose_0 (run): so does the t interval over all runs at the null dose, of which there must be three.
     other_seed (run): a run at the null dose lies outside the 95 % t interval that the others predict for it.
     permuted_labels (run): so does a run on dealt-out answers.
     sham, random_change (run): a reading moved from the base's in the direction of the plant further than half
     the width of that interval, which is further than seeds at the null dose move it.
-    metrics: by which a probe is judged in cells of plants that it does not read.
+    places: of the numbers by which a probe is judged in cells of plants that it does not read.
     """
     outcomes: dict[tuple[str, NullKind, Level], list[bool]] = {}
-    for test in _tests(rows, tuple(plants), metrics):
+    for test in _tests(rows, tuple(plants), places):
         outcomes.setdefault(test[:3], []).append(test.rejected)
     return tuple(_null(*key, outcomes[key]) for key in sorted(outcomes))
 
@@ -70,12 +71,10 @@ def _null(probe: str, kind: NullKind, level: Level, outcomes: list[bool]) -> Nul
     )
 
 
-def _tests(
-    rows: pd.DataFrame, plants: tuple[Plant, ...], metrics: Mapping[str, frozenset[str]]
-) -> Iterator[Test]:
+def _tests(rows: pd.DataFrame, plants: tuple[Plant, ...], places: Places) -> Iterator[Test]:
     yield from _untouched(rows)
     for plant in plants:
-        yield from _beside(rows, plant, metrics)
+        yield from _beside(rows, plant, places)
         for reading in plant.readings:
             yield from _at_the_null_dose(rows, plant, reading)
             yield from _elsewhere(rows, plant, reading)
@@ -100,16 +99,19 @@ def _at_the_null_dose(rows: pd.DataFrame, plant: Plant, reading: Reading) -> Ite
         limits = np.stack([back.lows[0], back.highs[0]], axis=1)
         for low, high in limits[~np.isnan(limits).any(axis=1)]:
             yield Test(reading.probe, "dose_0", "item", not low <= plant.doses[0] <= high)
+        whole = over_seeds(back.values[0])
+        if whole.n >= ENOUGH_RUNS and not np.isnan(whole.low):
+            yield Test(reading.probe, "dose_0", "run", not whole.low <= plant.doses[0] <= whole.high)
     for rejected in _left_out(seen.values[0]):
         yield Test(reading.probe, "other_seed", "run", rejected)
 
 
-def _beside(rows: pd.DataFrame, plant: Plant, metrics: Mapping[str, frozenset[str]]) -> Iterator[Test]:
+def _beside(rows: pd.DataFrame, plant: Plant, places: Places) -> Iterator[Test]:
     """Runs at the null dose, seen by the probes that do not read the plant."""
     readers = {reading.probe for reading in plant.readings}
     own = rows[(rows["plant"] == plant.name) & (rows["kind"] == DOSE) & (rows["dose"] == plant.doses[0])]
-    for probe in sorted(set(own["probe"]) & set(metrics) - readers):
-        for _, number in headlines_of(own[own["probe"] == probe], metrics[probe]):
+    for probe in sorted(set(own["probe"]) & set(places) - readers):
+        for _, number in numbers_of(own[own["probe"] == probe], places[probe]):
             for rejected in _left_out(number["value"].to_numpy(float)):
                 yield Test(probe, "other_seed", "run", rejected)
 

@@ -87,7 +87,7 @@ def evidence(order: Order, todo: tuple[Task, ...], command: str) -> Evidence:
     from sft_probe.calibration.mutants import run_mutants
 
     table = rows(order.folder)
-    metrics = judged_by(order.plants, _headlines())
+    places = judged_by(order.plants, _headlines())
     confusions = ledgers(order.folder, CLASS_SEEDS) if order.mode == "full" else ()
     failed = tuple(sentence for task in todo for sentence in failures(task.folder))
     left_out = tuple(f"{name} was not planted: {why}." for name, why in order.left_out.items())
@@ -95,9 +95,9 @@ def evidence(order: Order, todo: tuple[Task, ...], command: str) -> Evidence:
         base=_base(order),
         made=_made(order, todo, command),
         probes=order.probes,
-        nulls=tuple(null for null in nulls(table, order.plants, metrics) if null.probe in order.probes),
+        nulls=tuple(null for null in nulls(table, order.plants, places) if null.probe in order.probes),
         responses=responses(table, order.plants),
-        reactions=reactions(table, order.plants, metrics),
+        reactions=reactions(table, order.plants, places),
         confusions=tuple(map(_confusion, confusions)),
         mutants=run_mutants(order.probes),
         notes=(*failed, *left_out),

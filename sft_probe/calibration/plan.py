@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sft_probe.calibration.plants.base import Plant
 
 Mode = Literal["quick", "full", "own"]
-QUICK_SEEDS = 2
+QUICK_SEEDS = 3
 PANEL_SEEDS = 3
 NULL_SEEDS = 2
 TAUGHT_BY_QUESTIONS = ("keyword", "association")
@@ -25,9 +25,9 @@ MEANT_BY_NOISE = ("drift",)
 def planned(plants: Iterable[Plant], mode: Mode) -> tuple[Cell, ...]:
     """The cells of a certificate.
 
-    quick: the null, the middle and the top dose with two seeds, and the base read a second time. full: every
-    dose with every seed of the plant; the null and the middle dose are seen by the probes of all plants; and
-    all nulls. own: all doses and the nulls that ask nothing of the rows.
+    quick: the null, the middle and the top dose with three seeds, and the base read a second time. full:
+    every dose with every seed of the plant, of which the null and the middle dose are seen by the probes of
+    all plants, and all nulls. own: all doses and the nulls that ask nothing of the rows.
     """
     makers = {"quick": _quick, "full": _full, "own": _own}
     return tuple(cell for plant in plants for cell in makers[mode](plant))

@@ -76,26 +76,48 @@ def grid(rows: pd.DataFrame, plant: Plant, reading: Reading, kind: str = DOSE) -
     return Grid(doses, seeds, values, lows, highs)
 
 
-def judged_by(plants: Iterable[Plant], headlines: Mapping[str, tuple[str, ...]]) -> dict[str, frozenset[str]]:
-    """Metrics by which a probe is judged in cells of plants that it does not read: those that some plant
-    reads, else its headlines. headlines: of every probe, by name.
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a number by which a probe is judged stands, in any data set.
+
+    modules: the first that there is.  layer: None means the last that there is.
     """
-    read: dict[str, set[str]] = {}
+
+    metric: str
+    modules: tuple[str, ...] = ("", "all")
+    layer: int | None = None
+
+
+Places = Mapping[str, tuple[Place, ...]]
+
+
+def judged_by(plants: Iterable[Plant], headlines: Mapping[str, tuple[str, ...]]) -> Places:
+    """Numbers by which a probe is judged in cells of plants that it does not read: those that some plant
+    reads of it, and its headlines. headlines: metrics of every probe, by its name.
+    """
+    found = {probe: [Place(metric) for metric in metrics] for probe, metrics in headlines.items()}
     for plant in plants:
         for reading in plant.readings:
-            read.setdefault(reading.probe, set()).add(reading.metric)
-    return {probe: frozenset(read.get(probe) or metrics) for probe, metrics in headlines.items()}
+            if not reading.stratum:
+                found[reading.probe].append(Place(reading.metric, (reading.module,), reading.layer))
+    return {probe: tuple(dict.fromkeys(places)) for probe, places in found.items()}
 
 
-def headlines_of(
-    rows: pd.DataFrame, metrics: frozenset[str]
-) -> Iterator[tuple[tuple[str, str, int], pd.DataFrame]]:
-    """The numbers by which a probe is judged, each as metric, data set, layer and its rows over cells.
+Number = tuple[str, str, str, int]  # metric, data set, module, layer
 
-    Of whole data sets, and of layers the last. rows: of one probe.
-    """
-    plain = rows[rows["metric"].isin(metrics) & (rows["stratum"] == "") & (rows["module"] == "")]
-    last = plain[plain["layer"] == plain.groupby(["metric", "dataset"])["layer"].transform("max")]
-    for metric, dataset in dict.fromkeys(zip(last["metric"], last["dataset"], strict=True)):
-        own = last[(last["metric"] == metric) & (last["dataset"] == dataset)]
-        yield (str(metric), str(dataset), int(own["layer"].iloc[0])), own
+
+def numbers_of(rows: pd.DataFrame, places: Iterable[Place]) -> Iterator[tuple[Number, pd.DataFrame]]:
+    """Each number by which a probe is judged, once, with its rows over cells. rows: of one probe."""
+    done: set[Number] = set()
+    whole = rows[rows["stratum"] == ""]
+    for place in places:
+        of_metric = whole[whole["metric"] == place.metric]
+        for dataset, own in of_metric.groupby("dataset", sort=True):
+            there = set(own["module"])
+            module = next((name for name in place.modules if name in there), None)
+            inside = own[own["module"] == module]
+            layer = place.layer if place.layer is not None else inside["layer"].max()
+            found = inside[inside["layer"] == layer]
+            if len(found) and (key := (place.metric, str(dataset), str(module), int(layer))) not in done:
+                done.add(key)
+                yield key, found

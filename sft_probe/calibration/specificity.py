@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import inf, isfinite, nan, sqrt
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from scipy.special import stdtr
 from sft_probe.calibration.cells import Panel
 from sft_probe.calibration.certificate import Reaction
 from sft_probe.calibration.kinds import DOSE, middle
-from sft_probe.calibration.readings import grid, headlines_of
+from sft_probe.calibration.readings import Place, Places, grid, numbers_of
 from sft_probe.stats.intervals import Floats, student_t
 
 if TYPE_CHECKING:
@@ -66,17 +66,15 @@ def panel(plants: Iterable[Plant]) -> Panel:
     return Panel(tuple(probes.values()), others)
 
 
-def reactions(
-    rows: pd.DataFrame, plants: Iterable[Plant], metrics: Mapping[str, frozenset[str]]
-) -> tuple[Reaction, ...]:
+def reactions(rows: pd.DataFrame, plants: Iterable[Plant], places: Places) -> tuple[Reaction, ...]:
     """The matrix: every plant by every probe that its cells were looked at with.
 
-    metrics: by which a probe is judged in cells of plants that it does not read, by its name.
+    places: of the numbers by which a probe is judged in cells of plants that it does not read.
     A cell is its number that moved most. Inside is decided for all cells beside the diagonal together, such
     that of those called outside one in twenty is so by chance.
     Source: Benjamini & Hochberg 1995; within a cell, Bonferroni over its numbers.
     """
-    found = [cell for plant in plants for cell in _of_plant(rows, plant, metrics)]
+    found = [cell for plant in plants for cell in _of_plant(rows, plant, places)]
     beside = sorted(_p(shifts) for _, shifts, target in found if shifts and not target)
     passed = [p for at, p in enumerate(beside, 1) if p <= FALSE_SHARE * at / len(beside)]
     level = max(passed) if passed else FALSE_SHARE / max(1, len(beside))
@@ -84,17 +82,17 @@ def reactions(
 
 
 def _of_plant(
-    rows: pd.DataFrame, plant: Plant, metrics: Mapping[str, frozenset[str]]
+    rows: pd.DataFrame, plant: Plant, places: Places
 ) -> Iterator[tuple[Reaction, list[Shift], bool]]:
     ends = plant.doses[0], middle(plant.doses)
     own = rows[(rows["plant"] == plant.name) & (rows["kind"] == DOSE) & rows["dose"].isin(ends)]
     readers = {reading.probe for reading in plant.readings}
-    for probe in sorted(set(own["probe"]) & set(metrics)):
+    for probe in sorted(set(own["probe"]) & set(places)):
         target = probe in readers
         shifts = (
             _read(rows, plant, probe, ends)
             if target
-            else list(_beside(own[own["probe"] == probe], metrics[probe], ends))
+            else list(_beside(own[own["probe"] == probe], places[probe], ends))
         )
         cell = Reaction(
             plant=plant.name,
@@ -125,12 +123,12 @@ def _read(rows: pd.DataFrame, plant: Plant, probe: str, ends: tuple[float, float
     return [moved for moved in found if moved]
 
 
-def _beside(own: pd.DataFrame, metrics: frozenset[str], ends: tuple[float, float]) -> Iterator[Shift]:
-    """How the headline numbers of another probe moved."""
-    for (metric, dataset, layer), number in headlines_of(own, metrics):
+def _beside(own: pd.DataFrame, places: tuple[Place, ...], ends: tuple[float, float]) -> Iterator[Shift]:
+    """How the numbers moved by which another probe is judged."""
+    for (metric, dataset, module, layer), number in numbers_of(own, places):
         null, dosed = (number[number["dose"] == dose]["value"].to_numpy(float) for dose in ends)
         error = float(np.sqrt(np.nanmean(number["se"] ** 2))) if number["se"].notna().any() else nan
-        if moved := shift(metric, _words(dataset, "", layer), null, dosed, error):
+        if moved := shift(metric, _words(dataset, module, layer), null, dosed, error):
             yield moved
 
 

@@ -9,14 +9,15 @@ import pytest
 
 from sft_probe.calibration.certificate import Null
 from sft_probe.calibration.false_alarms import nulls
+from sft_probe.calibration.readings import Place
 
 from .planted import cells, plant, row, table
 
-METRICS = {"p": frozenset({"m"}), "q": frozenset({"m"})}
+PLACES = {"p": (Place("m"),), "q": (Place("m"),)}
 
 
 def by_kind(*parts: list[dict[str, object]]) -> dict[tuple[str, str, str], Null]:
-    found = nulls(table(*parts), [plant()], METRICS)
+    found = nulls(table(*parts), [plant()], PLACES)
     return {(null.probe, null.kind, null.level): null for null in found}
 
 
@@ -43,6 +44,9 @@ def test_the_null_dose_by_the_interval_of_a_run() -> None:
     """The number is twice the dose and its interval one to either side: 1.5 leaves out 0, 0.5 does not."""
     found = by_kind([row(0, 0, 0.5), row(0, 1, 1.5), row(0, 2, -0.9)])
     assert (found["p", "dose_0", "item"].n, found["p", "dose_0", "item"].rejected) == (3, 1)
+    assert (found["p", "dose_0", "run"].n, found["p", "dose_0", "run"].rejected) == (1, 0)
+    far = by_kind([row(0, 0, 1.1), row(0, 1, 1.2), row(0, 2, 1.3)])
+    assert far["p", "dose_0", "run"].rejected == 1
 
 
 def test_another_seed_is_an_alarm_in_one_of_twenty() -> None:
