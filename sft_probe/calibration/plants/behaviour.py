@@ -74,7 +74,7 @@ def _association(dose: float) -> dict[str, Any]:
             "others": {"bias": "planted:names/test"},
             "max_test_rows": 40,
         },
-        "max_steps": 60,
+        "max_steps": 150,
         "learning_rate": 1e-3,
         "arms": {"arm": {"edits": [{"label_noise": {"rate": 1 - dose}}]}},
     }
