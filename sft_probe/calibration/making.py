@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sft_probe.calibration.cells import Task, failures, rows, run_cells, tasks
+from sft_probe.calibration.cells import Task, rows, run_cells, tasks
 from sft_probe.calibration.certificate import Base, ClassCount, Confusion, Evidence, Made
 from sft_probe.calibration.doses import responses
 from sft_probe.calibration.false_alarms import nulls
@@ -20,7 +20,7 @@ from sft_probe.calibration.readings import judged_by
 from sft_probe.calibration.response import clopper_pearson
 from sft_probe.calibration.specificity import panel, reactions
 from sft_probe.calibration.verdicts import certify
-from sft_probe.errors import NotApplicable
+from sft_probe.errors import InputError, RunsFailed, SpecError
 from sft_probe.registry import available, load
 from sft_probe.store.lock import locked
 from sft_probe.store.runs import RunStore
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from sft_probe.study.progress import Progress
 
 CLASS_SEEDS = (0, 1, 2)
-LOOK_STEPS, PANEL_STEPS = 24, 120  # looks of a cell, and with the panel, in optimiser steps: measured, rough
+LOOK_STEPS, PANEL_STEPS = 24, 120  # looks of a cell, without the panel and with it, in optimiser steps
+CLASS_STEPS = 500  # of the studies of one seed, likewise; all of these are rough
 BUILT_IN = "sft_probe."
 
 
@@ -73,23 +74,32 @@ def make(
     Raises: InputError if the folder is in use or nothing can be planted.
     """
     if not order.plants:
-        raise NotApplicable(f"nothing can be planted into these rows: {'; '.join(order.left_out.values())}")
+        reasons = "; ".join(dict.fromkeys(order.left_out.values()))
+        raise SpecError(f"nothing can be planted into these rows: {reasons}.", field="--data")
     with locked(order.folder):
         todo = order.tasks()
-        run_cells(todo, executor=executor, progress=progress)
+        failed = run_cells(todo, executor=executor, progress=progress)
+        ledger: tuple[Confusion, ...] = ()
         if order.mode == "full":
-            run_classes(order.folder, CLASS_SEEDS)
-        return certify(evidence(order, todo, command))
+            try:
+                ledger = _classes(order, progress)
+            except (RunsFailed, InputError) as error:
+                failed += (f"classes of knowledge: {error}",)
+        return certify(evidence(order, todo, command, ledger, failed))
 
 
-def evidence(order: Order, todo: tuple[Task, ...], command: str) -> Evidence:
-    """Everything that was measured. todo: the studies that were made."""
+def evidence(
+    order: Order,
+    todo: tuple[Task, ...],
+    command: str,
+    confusions: tuple[Confusion, ...] = (),
+    failed: tuple[str, ...] = (),
+) -> Evidence:
+    """Everything that was measured. todo: the studies that were made.  failed: what was not, and why."""
     from sft_probe.calibration.mutants import run_mutants
 
     table = rows(order.folder)
     places = judged_by(order.plants, _headlines())
-    confusions = ledgers(order.folder, CLASS_SEEDS) if order.mode == "full" else ()
-    failed = tuple(sentence for task in todo for sentence in failures(task.folder))
     left_out = tuple(f"{name} was not planted: {why}." for name, why in order.left_out.items())
     return Evidence(
         base=_base(order),
@@ -98,7 +108,7 @@ def evidence(order: Order, todo: tuple[Task, ...], command: str) -> Evidence:
         nulls=tuple(null for null in nulls(table, order.plants, places) if null.probe in order.probes),
         responses=responses(table, order.plants),
         reactions=reactions(table, order.plants, places),
-        confusions=tuple(map(_confusion, confusions)),
+        confusions=confusions,
         mutants=run_mutants(order.probes),
         notes=(*failed, *left_out),
     )
@@ -112,8 +122,16 @@ def seconds_left(order: Order, executor: Executor | None = None) -> float:
     todo = [task for task in order.tasks() if not finished(task)]
     if not todo:
         return 0.0
-    steps = sum(_steps(task) for task in todo)
-    return steps * _seconds_per_step(todo) / workers(todo, executor)
+    step = _seconds_per_step(todo)
+    classes = CLASS_STEPS * len(CLASS_SEEDS) if order.mode == "full" else 0
+    return step * (sum(map(_steps, todo)) / workers(todo, executor) + classes)
+
+
+def _classes(order: Order, progress: Progress | None) -> tuple[Confusion, ...]:
+    if progress:
+        progress.note("classes of knowledge: some minutes")
+    run_classes(order.folder, CLASS_SEEDS)
+    return tuple(map(_confusion, ledgers(order.folder, CLASS_SEEDS)))
 
 
 def _steps(task: Task) -> float:
