@@ -158,11 +158,14 @@ def failures(folder: Path) -> tuple[str, ...]:
     return tuple((_index(folder) or {}).get("failed", ()))
 
 
-def rows(folder: Path) -> pd.DataFrame:
-    """What was measured in all cells under DIR: the columns of `RunStore.measurements`, for the last look of
-    each run, with `plant`, `dose`, `kind` and `base`, the value that the same row had before training.
+def rows(done: Iterable[Task]) -> pd.DataFrame:
+    """What was measured in cells: the columns of `RunStore.measurements`, for the last look of each run, with
+    `plant`, `dose`, `kind` and `base`, the value that the same row had before training.
+
+    done: studies that were made; others that lie beside them, of another order, are not looked at.
     """
-    frames = [_rows(index.parent) for index in sorted((folder / CELLS).glob(f"*/{INDEX}"))]
+    folders = sorted(task.folder for task in done)
+    frames = [_rows(folder) for folder in folders if (folder / INDEX).is_file()]
     frames = [frame for frame in frames if len(frame)]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=[*OWN_COLUMNS, "seed"])
 

@@ -98,7 +98,7 @@ def evidence(
     """Everything that was measured. todo: the studies that were made.  failed: what was not, and why."""
     from sft_probe.calibration.mutants import run_mutants
 
-    table = rows(order.folder)
+    table = rows(todo)
     places = judged_by(order.plants, _headlines())
     left_out = tuple(f"{name} was not planted: {why}." for name, why in order.left_out.items())
     return Evidence(

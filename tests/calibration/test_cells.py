@@ -86,13 +86,13 @@ def test_cells_that_were_cut_short_go_on(noise: Plant, tmp_path: Path) -> None:
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
-    assert set(rows(tmp_path / "cut").dose) == {0.0}
+    assert set(rows(cut).dose) == {0.0}
     before = (cut[0].folder / "runs" / CELLS[0].run / "manifest.json").read_bytes()
     assert not finished(cut[0])
     assert run_cells(cut) == ()
     assert finished(cut[0])
     assert (cut[0].folder / "runs" / CELLS[0].run / "manifest.json").read_bytes() == before
-    one, other = rows(tmp_path / "whole"), rows(tmp_path / "cut")
+    one, other = rows(whole), rows(cut)
     pd.testing.assert_frame_equal(one, other)
     assert set(one.dose) == {0.0, 0.5}
     assert set(one.kind) == {"dose"}
@@ -105,7 +105,7 @@ def test_nulls_have_nothing_to_find(noise: Plant, tmp_path: Path) -> None:
     kinds = (SAME, NUMERICS, RANDOM)
     todo = tasks([*CELLS, *(Cell("noise", 0.5, 0, kind) for kind in kinds)], tmp_path, {"noise": noise})
     assert run_cells(todo) == ()
-    found = rows(tmp_path)
+    found = rows(todo)
     same = found[found.kind == SAME]
     assert len(same) > 0
     assert (same.value == same.base)[same.base.notna()].all()
@@ -128,7 +128,7 @@ def test_studies_are_shared_out_among_processes_and_failures_are_told(noise: Pla
     (sentence,) = run_cells(todo, executor=Local(workers=2))
     assert sentence.startswith("broken-seed0: ")
     assert "no.jsonl" in sentence
-    assert set(rows(tmp_path).plant) == {"noise"}
+    assert set(rows(todo).plant) == {"noise"}
     assert run_cells(todo) == (sentence,)  # tried again, and said again
 
 
