@@ -46,7 +46,7 @@ TRUTHS: Mapping[str, str] = {
 """Knowledge classes of the planted world. K4, met a few times, has no right verdict and is left out."""
 LOSSES: Mapping[str, tuple[str, dict[str, Any]]] = {
     "form": ("hidden behind a form", {"other_form": None}),
-    "over": ("written over", {"shuffled_answers": None}),
+    "over": ("written over", {"label_noise": {"rate": 0.999}}),
 }
 """Arm of *lost* -> the truth of what it loses, and its edit."""
 COMMON: Mapping[str, Any] = {
