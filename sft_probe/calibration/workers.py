@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sft_probe.execute.executors import Executor
     from sft_probe.study.progress import Progress
 
-MEMORY = 3 * 2**29  # bytes of a process that trains and looks at the planted base, measured
+MEMORY = 2 * 2**30  # bytes of a process: 1.4 GiB at most on the planted base, with the probes of all plants
 
 
 class Inside:

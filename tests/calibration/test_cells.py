@@ -6,9 +6,9 @@ import json
 import multiprocessing
 import os
 import signal
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 import pytest
@@ -179,3 +179,18 @@ def test_what_a_certificate_needs() -> None:
         "same_weights",
         "numerics",
     }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Elsewhere(Local):
+    """An executor of another name, as on a cluster: it gets the runs of a study."""
+
+    name: ClassVar[str] = "elsewhere"
+
+
+@pytest.mark.slow
+def test_other_executors_get_single_runs(noise: Plant, tmp_path: Path) -> None:
+    todo = tasks(CELLS, tmp_path, {"noise": noise})
+    assert run_cells(todo, executor=Elsewhere(workers=2)) == ()
+    assert {path.stem for path in todo[0].folder.glob("logs/*.log")} == {cell.run for cell in CELLS}
+    assert set(rows(todo).dose) == {0.0, 0.5}
