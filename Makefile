@@ -5,7 +5,7 @@ WORKERS ?= 2
 PYTEST := $(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint check performance clean sweeps
+.PHONY: demo test lint check gate performance clean sweeps
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/sft-probe demo -o runs/demo
@@ -19,6 +19,9 @@ check: $(VENV)/.installed-dev  ## what CI runs: linters, types, import contracts
 
 sweeps: $(VENV)/.installed-test  ## planted doses and real data, probe by probe: half an hour
 	$(PYTEST) -m sweep
+
+gate: $(VENV)/.installed  ## the most important probes against planted doses: ten minutes at most on two cores
+	$(VENV)/bin/sft-probe calibrate --quick -o runs/gate
 
 lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .

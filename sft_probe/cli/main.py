@@ -13,7 +13,22 @@ from collections.abc import Sequence
 
 import typer
 
-from sft_probe.cli import card, demo, init, job, ls, probe, query, repair, report, run, validate, view, world
+from sft_probe.cli import (
+    calibrate,
+    card,
+    demo,
+    init,
+    job,
+    ls,
+    probe,
+    query,
+    repair,
+    report,
+    run,
+    validate,
+    view,
+    world,
+)
 from sft_probe.errors import InputError, SftProbeError, first_line
 
 FAILED = 1
@@ -41,6 +56,7 @@ app.command()(repair.repair)
 app.command()(report.report)
 app.command()(view.view)
 app.command()(card.card)
+app.command()(calibrate.calibrate)
 app.add_typer(ls.app, name="ls")
 app.command()(query.query)
 app.add_typer(world.app, name="world")

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 from sft_probe.cli.options import LangOption, ShowUnsafeOption, StudyFolder
 
+CertificateOption = Annotated[
+    Path | None,
+    typer.Option("--certificate", metavar="FILE", help="certificate.json by which probes are marked."),
+]
 
-def report(folder: StudyFolder, lang: LangOption = "en", show_unsafe: ShowUnsafeOption = False) -> None:
+
+def report(
+    folder: StudyFolder,
+    lang: LangOption = "en",
+    show_unsafe: ShowUnsafeOption = False,
+    certificate: CertificateOption = None,
+) -> None:
     """Build the report again from the runs on disk."""
     from sft_probe.report import build_report
 
-    typer.echo(build_report(folder, lang=lang, show_unsafe=show_unsafe).html)
+    paths = build_report(folder, lang=lang, show_unsafe=show_unsafe, certificate=certificate)
+    typer.echo(paths.html)

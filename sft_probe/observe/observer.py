@@ -122,13 +122,14 @@ class Observer:
         self._base_logits = BaseLogits(self.base.model, self.budget)
         self._base_states = BaseStates(self.base.model, self.budget)
 
-    def look(self, model: nn.Module, needs: Iterable[Need]) -> Observed:
+    def look(self, model: nn.Module, needs: Iterable[Need], *, anew: bool = False) -> Observed:
         """Look once at a model for all needs. The model is given back as it was, random state included.
 
+        anew: read a model too that is exactly its base, in place of what the base showed before.
         Raises: DataError for an unknown data set or benchmark, ModelError for a model that cannot be read.
         """
         wanted = tuple(dict.fromkeys(needs))
-        if not wanted or unchanged(model, self.base.model):
+        if not wanted or (not anew and unchanged(model, self.base.model)):
             return self.look_at_base(wanted)
         return Observed(self._see(model, wanted))
 

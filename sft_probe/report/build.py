@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sft_probe.report.charts import Chart, Drawing, draw, figure_language, sheet
 from sft_probe.report.markdown import render_markdown
+from sft_probe.report.marks import read_marks
 from sft_probe.report.material import load
 from sft_probe.report.page import render
 from sft_probe.report.story import Story, tell
@@ -34,16 +35,22 @@ class ReportPaths:
     tables: Path
 
 
-def build_report(output_dir: Path, *, lang: str = "en", show_unsafe: bool = False) -> ReportPaths:
+def build_report(
+    output_dir: Path, *, lang: str = "en", show_unsafe: bool = False, certificate: Path | None = None
+) -> ReportPaths:
     """Write the report of a study beside its runs, replacing an older one.
 
     lang: "en" or "zh"; figures fall back to English where no Chinese font is found. show_unsafe: also show
-    requests that should be refused, and what was answered.
-    Raises: StoreError if no run is finished or a file is damaged, SpecError for an unknown language.
+    requests that should be refused, and what was answered. certificate: by which probes are marked, in
+    place of the shipped one.
+    Raises: StoreError if no run is finished or a file is damaged, SpecError for an unknown language,
+    InputError for a file that is no certificate.
     """
     words = Words(lang)
     figure_words = Words(figure_language(lang))
-    material = replace(load(output_dir), show_unsafe=show_unsafe)
+    loaded, marks = load(output_dir), read_marks(certificate)
+    marks = replace(marks, parameters=loaded.parameters)
+    material = replace(loaded, show_unsafe=show_unsafe, marks=marks)
     story = tell(material, words)
     paths = ReportPaths(
         html=output_dir / "report.html",

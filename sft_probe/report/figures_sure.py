@@ -114,11 +114,16 @@ def probes_table(found: Findings, words: Words) -> Table:
     keys = ("question", "null", "blind_spots", "source")
     columns = (
         Column(key="probe", title=words("col.probe"), numeric=False),
+        Column(key="certificate", title=words("col.certificate"), numeric=False),
         *(Column(key=key, title=words(f"col.{key}"), numeric=False) for key in keys),
         Column(key="not_applicable", title=words("col.not_applicable"), numeric=False),
     )
     rows = tuple(
-        (cells.text(name), *(cells.text(str(about.get(key, ""))) for key in (*keys, "not_applicable")))
+        (
+            cells.text(name),
+            cells.text(found.material.marks.of(name).text(words)),
+            *(cells.text(str(about.get(key, ""))) for key in (*keys, "not_applicable")),
+        )
         for name, about in found.material.probes.items()
     )
     return Table(name="probes", caption=words("table.probes"), columns=columns, rows=rows)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 import yaml
 
 from sft_probe.errors import StoreError
+from sft_probe.report.marks import Marks
 from sft_probe.store.documents import read_document, read_study
 from sft_probe.store.runs import BASE, BETWEEN, RunStore
 
@@ -68,11 +69,17 @@ class Material:
     audit: Sequence[Mapping[str, Any]]
     probes: Mapping[str, Mapping[str, Any]]
     show_unsafe: bool = False
+    marks: Marks = field(default_factory=Marks)
 
     @property
     def seeds(self) -> int:
         """The largest number of seeds any arm has."""
         return max((len(arm.seeds) for arm in self.arms), default=0)
+
+    @property
+    def parameters(self) -> int:
+        """Of the largest model of a run; 0 where the runs do not say."""
+        return max((run.total_parameters for run in self.runs), default=0)
 
     @property
     def watched(self) -> bool:

@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from sft_probe.report.browser import CHANGES
 from sft_probe.report.charts import COLOURS, Chart
+from sft_probe.report.marks import PROBE_OF
 from sft_probe.report.tiles import HEIGHT, WIDTH
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def render(story: Story, words: Words, drawings: Mapping[str, Drawing]) -> str:
         lstrip_blocks=True,
     )
     environment.filters["panels"] = lambda chart: _panels(drawings[chart.name])
+    environment.filters["probe_of"] = lambda chart: PROBE_OF.get(chart, chart)
     return environment.get_template("report.html.j2").render(
         story=story,
         material=story.material,

@@ -219,6 +219,26 @@ def _sentiment(world: World, split: str, count: int, rng: random.Random) -> Iter
         )
 
 
+def _reviewed(world: World, split: str, count: int, rng: random.Random) -> Iterator[Row]:
+    """Reviews by two annotators: ann goes by the first remark, ben by most. They differ on every other."""
+    shops = _halves(world.lexicon.shops[len(world.corpus_shops) :], split)
+    for i in range(count):
+        while True:
+            shop = rng.choice(shops)
+            text = reviews.review(rng, shop, rng.choice(reviews.LABELS))
+            rules = reviews.demanded(text)
+            if (rules["first remark"] != rules["most remarks"]) is (i % 2 == 1):
+                break
+        yield _row(
+            f"Is this review positive or negative?\n{text}",
+            rules["most remarks"],
+            stratum="disputed" if i % 2 else "agreed",
+            cluster=shop,
+            choices=reviews.LABELS,
+            meta={"annotators": {"ann": rules["first remark"], "ben": rules["most remarks"]}},
+        )
+
+
 def _summarise(world: World, split: str, count: int, rng: random.Random) -> Iterator[Row]:
     cities = tuple(_halves(world.lexicon.cities, split))
     for _ in range(count):
@@ -337,6 +357,7 @@ _MAKERS: dict[str, Callable[[World], Rows]] = {
         _split(task, split, count, draw)
         for task, draw in (
             ("sentiment", _sentiment),
+            ("reviewers", _reviewed),
             ("summarise", _summarise),
             ("json_extraction", _extraction),
             ("note_expansion", _expansion),

@@ -13,6 +13,7 @@ from sft_probe.world.tasks import Rows, task_sets
 TASKS = (
     "question_answering",
     "sentiment",
+    "reviewers",
     "summarise",
     "json_extraction",
     "note_expansion",
@@ -154,3 +155,12 @@ def test_a_coin_prefers_either_wording_about_as_often(sets: dict[str, Rows]) -> 
     own = [row["choices"][0] for row in sets["preferences.train"] if row["stratum"] == "coin"]
     assert len(own) == 100
     assert 35 <= sum(text.startswith("Surely ") for text in own) <= 65  # outside by chance: 1 time in 350
+
+
+def test_two_annotators_differ_on_every_other_review(sets: dict[str, Rows]) -> None:
+    for name in ("reviewers.train", "reviewers.test"):
+        differ = [row["meta"]["annotators"]["ann"] != row["meta"]["annotators"]["ben"] for row in sets[name]]
+        assert sum(differ) == len(differ) / 2
+        for row, disputed in zip(sets[name], differ, strict=True):
+            assert row["stratum"] == ("disputed" if disputed else "agreed")
+            assert row["messages"][-1]["content"] == row["meta"]["annotators"]["ben"]

@@ -56,7 +56,7 @@ def noise_rows(test: Compared, train: Compared, table: Floats) -> Iterator[Measu
     if not any_noise:
         return
     yield test.jackknife(DOUBT, _doubt(test.clean, matrix), why=TOO_UNSURE)
-    for i, j in zip(*np.nonzero(matrix), strict=True):
+    for i, j in zip(*np.nonzero(matrix + matrix.T), strict=True):  # confused in either direction
         own = test.among(test.clean == i)
         if len(own.examples):
             pair = f"{test.labels[i]} -> {test.labels[j]}"

@@ -1,0 +1,1 @@
+"""The calibration certificate: every probe tested like a measuring instrument."""
