@@ -48,7 +48,7 @@ def _format(dose: float) -> dict[str, Any]:
             "max_train_rows": ROWS,
             "max_test_rows": 24,
         },
-        "max_steps": 40,
+        "max_steps": 80,
         "learning_rate": 1e-3,
         "arms": {"arm": {"edits": [{"mixture": {"dataset": "orders", "share": dose / ROWS}}]}},
     }
@@ -145,7 +145,6 @@ BEHAVIOUR = (
         name="format",
         unit="rows of the form",
         doses=(0, 10, 30, 100, 300),
-        quick=True,
         probes=({"format_adherence": {"max_new_tokens": 40}},),
         readings=(
             Reading(probe="format_adherence", metric="parse_rate"),
