@@ -96,9 +96,9 @@ def load(output_dir: Path) -> Material:
     measured = store.measurements()
     several = measured["arm"] == BETWEEN
     return Material(
-        measurements=_with_base(_ending_together(measured[~several], runs), runs),
+        measurements=with_base(_ending_together(measured[~several], runs), runs),
         between=measured[several].reset_index(drop=True),
-        items=_with_base(_ending_together(store.items(), runs), runs),
+        items=with_base(_ending_together(store.items(), runs), runs),
         train_log=store.train_log(),
         runs=runs,
         unfinished=store.unfinished(),
@@ -148,7 +148,7 @@ def _ending_together(frame: pd.DataFrame, runs: Sequence[RunManifest]) -> pd.Dat
     return frame.assign(step=frame["step"].where(frame["step"].ne(own), arms).astype(frame["step"].dtype))
 
 
-def _with_base(frame: pd.DataFrame, runs: Sequence[RunManifest]) -> pd.DataFrame:
+def with_base(frame: pd.DataFrame, runs: Sequence[RunManifest]) -> pd.DataFrame:
     """Rows of the arms; the base run's rows stand in where a run did not look at step 0 with a probe."""
     base = frame[frame["arm"] == BASE]
     rows = frame[frame["arm"] != BASE]

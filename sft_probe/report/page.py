@@ -33,8 +33,28 @@ ITEM_WORDS = (
 
 
 def render(story: Story, words: Words, drawings: Mapping[str, Drawing]) -> str:
-    """The page as text. drawings: of each chart by its name."""
-    style, script = _asset("style.css"), _asset("page.js")
+    """The report's page as text. drawings: of each chart by its name."""
+    return fill_in(
+        "report.html.j2",
+        words,
+        drawings,
+        story=story,
+        material=story.material,
+        item_data=embedded(_item_data(story, words)),
+        examples=_examples(story),
+        whole=_without_places(story.everything),
+        curve_size=(WIDTH, HEIGHT),
+    )
+
+
+def fill_in(
+    template: str, words: Words, drawings: Mapping[str, Drawing], *, script: str = "page.js", **content: Any
+) -> str:
+    """One self-contained page of a template, with the style and the policy of all pages.
+
+    drawings: of each chart by its name.  script: the only one that the page obeys.
+    """
+    style, code = _asset("style.css"), _asset(script)
     environment = Environment(
         loader=PackageLoader("sft_probe.report"),
         autoescape=True,
@@ -43,22 +63,17 @@ def render(story: Story, words: Words, drawings: Mapping[str, Drawing]) -> str:
         lstrip_blocks=True,
     )
     environment.filters["panels"] = lambda chart: _panels(drawings[chart.name])
-    return environment.get_template("report.html.j2").render(
-        story=story,
-        material=story.material,
+    return environment.get_template(template).render(
         w=words,
         lang={"en": "en", "zh": "zh-Hans"}[words.lang],
-        policy=content_policy(style, script),
+        policy=content_policy(style, code),
         style=Markup(style),
-        script=Markup(script),
-        item_data=Markup(safe_json(_item_data(story, words))),
-        examples=_examples(story),
-        whole=_without_places(story.everything),
+        script=Markup(code),
         is_chart=lambda chart: isinstance(chart, Chart),
         open_rows=OPEN_ROWS,
         colours=len(COLOURS),
-        curve_size=(WIDTH, HEIGHT),
         version=version("sft-probe"),
+        **content,
     )
 
 
@@ -76,6 +91,11 @@ def safe_json(data: Any) -> str:
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
+
+
+def embedded(data: Any) -> Markup:
+    """Data for the script of a page."""
+    return Markup(safe_json(data))
 
 
 def _asset(name: str) -> str:

@@ -23,7 +23,7 @@ from sft_probe.store.migrations import migrate
 from sft_probe.store.writer import RunWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Container, Mapping
     from pathlib import Path
 
     import pandas as pd
@@ -110,31 +110,34 @@ class RunStore:
             raise StoreError(f"there is no run '{run_id}'.", file=self.folder)
         return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
 
-    def files(self, table: str) -> tuple[Path, ...]:
+    def files(self, table: str, runs: Container[str] | None = None) -> tuple[Path, ...]:
         """The Parquet files of one table over all finished runs, each checked against its hash.
 
+        runs: ids of those to read; all if not given.
         Raises: StoreError, naming the file, if one is damaged or missing.
         """
         paths = []
         for manifest in self.runs():
+            if runs is not None and manifest.run not in runs:
+                continue
             manifest.verify(self.folder / manifest.run)
             paths.append(self.folder / manifest.run / f"{table}.parquet")
         return tuple(paths)
 
-    def measurements(self) -> pd.DataFrame:
-        """All measurements of the finished runs, columns `schema.MEASUREMENT_COLUMNS`."""
-        return self._frame("measurements")
+    def measurements(self, runs: Container[str] | None = None) -> pd.DataFrame:
+        """All measurements of the finished runs, or of these, columns `schema.MEASUREMENT_COLUMNS`."""
+        return self._frame("measurements", runs)
 
-    def items(self) -> pd.DataFrame:
-        """All items of the finished runs, columns `schema.ITEM_COLUMNS`."""
-        return self._frame("items")
+    def items(self, runs: Container[str] | None = None) -> pd.DataFrame:
+        """All items of the finished runs, or of these, columns `schema.ITEM_COLUMNS`."""
+        return self._frame("items", runs)
 
     def train_log(self) -> pd.DataFrame:
         """What the trainer logged: run, arm, seed, step, metric, value."""
         return self._frame("train_log")
 
-    def _frame(self, table: str) -> pd.DataFrame:
-        tables = [pq.read_table(path, schema=SCHEMAS[table]) for path in self.files(table)]
+    def _frame(self, table: str, runs: Container[str] | None = None) -> pd.DataFrame:
+        tables = [pq.read_table(path, schema=SCHEMAS[table]) for path in self.files(table, runs)]
         whole = pa.concat_tables(tables) if tables else SCHEMAS[table].empty_table()
         frame: pd.DataFrame = whole.to_pandas()
         return frame
