@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import typer
 
-from sft_probe.cli import card, compare, demo, init, job, ls, probe, query, repair, report, run, validate, view, world
+from sft_probe.cli import card, compare, demo, gate, init, job, ls, probe, query, repair, report, run, validate, view, world
 from sft_probe.errors import InputError, SftProbeError, first_line
 
 FAILED = 1
@@ -41,6 +41,7 @@ app.command()(repair.repair)
 app.command()(report.report)
 app.command()(view.view)
 app.command()(compare.compare)
+app.command()(gate.gate)
 app.command()(card.card)
 app.add_typer(ls.app, name="ls")
 app.command()(query.query)

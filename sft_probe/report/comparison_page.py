@@ -30,6 +30,8 @@ from sft_probe.report.summaries import over_seeds, records
 from sft_probe.report.words import Words
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sft_probe.report.charts import Panel
     from sft_probe.report.comparison import Comparison
     from sft_probe.report.differences import Difference
@@ -52,7 +54,6 @@ def comparison_page(found: Comparison, *, lang: str = "en", show_unsafe: bool = 
         covers=covers(found, words),
         warnings=warnings(found, words),
         charts=charts,
-        table_of_all=difference_table(found, words),
         items=items,
         item_data=embedded(_item_data(found, items, words)),
     )
@@ -116,24 +117,24 @@ def comparison_charts(found: Comparison, words: Words, figure_words: Words) -> t
 
     figure_words: of what is drawn, where no font here has the letters of the page's language.
     """
-    table = difference_table(found, words)
+    whole = [d for d in found.differences if not d.place.stratum]
     drawn = Chart(
         name="differences",
-        title=sentences(found, words)[0],
+        title=words("compare.chart", n=sum(_sign(d) != 0 for d in whole), total=len(whole)),
         subtitle=words("compare.chart.subtitle", a=found.a.label, b=found.b.label),
         note=words("compare.chart.note"),
-        panels=tuple(_difference_panels(found, figure_words)),
-        table=table,
+        panels=tuple(_difference_panels(whole, figure_words)),
+        table=difference_table(found, words),
     )
     timeline = _timeline(found, words, figure_words)
     return (drawn, timeline) if timeline else (drawn,)
 
 
-def _difference_panels(found: Comparison, words: Words) -> list[Panel]:
-    """One panel per unit, so that its rows share an axis; whole data sets only."""
+def _difference_panels(whole: Sequence[Difference], words: Words) -> list[Panel]:
+    """One panel per unit, so that its rows share an axis."""
     groups: dict[str, list[Difference]] = {}
-    for d in found.differences:
-        if not d.place.stratum and isfinite(d.change.estimate.value):
+    for d in whole:
+        if isfinite(d.change.estimate.value):
             points = kind_of(d.place.metric, change=True) == "points"
             groups.setdefault(words("unit.points") if points else d.unit, []).append(d)
     return [

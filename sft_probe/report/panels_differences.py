@@ -35,7 +35,7 @@ def differences(title: str, rows: Sequence[Row], kind: Kind, words: Words) -> Pa
                 axes.plot([row.value.low, row.value.high], [y, y], color=ink, linewidth=1.8, zorder=2)
             face = ink if row.shown else "none"
             axes.plot(row.value.value, y, "o", color=ink, markerfacecolor=face, markersize=5.5, zorder=3)
-        axes.set_yticks(range(len(rows)), [row.name for row in rows], fontsize=8)
+        axes.set_yticks(range(len(rows)), [row.name for row in rows], fontsize=9)
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.spines["left"].set_visible(False)
         axes.tick_params(color=FAINT, labelcolor=INK)
@@ -44,5 +44,5 @@ def differences(title: str, rows: Sequence[Row], kind: Kind, words: Words) -> Pa
             in_percent(axes, vertical=False)
 
     said = "; ".join(f"{row.name} {with_interval(row.value, kind, words.interval_word())}" for row in rows)
-    size = (5.2, 1.0 + 0.24 * len(rows))
+    size = (7.2, 1.0 + 0.26 * len(rows))
     return Panel(title=title, draw=draw, alt=f"{title}: {said}.", size=size)
