@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,12 +16,7 @@ if TYPE_CHECKING:
 
     from sft_probe.report.gate import Judgement
 
-SAID = {
-    "kept": "kept",
-    "broken": "broken",
-    "open": "open",
-    "unknown": "not judged",
-}
+SAID = {"unknown": "not judged"}  # of outcomes that are not a word of their own
 
 
 def gate(
@@ -42,9 +38,9 @@ def gate(
         typer.echo(json.dumps(gate_json(judged), indent=1, ensure_ascii=False, allow_nan=False))
     else:
         _print(judged)
-    if failed := [one for one in judged if not one.passed]:
-        names = ", ".join(dict.fromkeys(f"{one.run}: {_name(one)}" for one in failed))
-        raise GateNotMet(f"{len(failed)} of {len(judged)} rules not met ({names}).")
+    if failed := Counter(_name(one) for one in judged if not one.passed):
+        names = ", ".join(f"{name} ({count})" for name, count in failed.items())
+        raise GateNotMet(f"{failed.total()} of {len(judged)} are not met: {names}.")
 
 
 def _print(judged: Sequence[Judgement]) -> None:
@@ -65,7 +61,7 @@ def _print(judged: Sequence[Judgement]) -> None:
                 f"{sign} {number(one.rule.value, kind)}",
                 with_interval(one.found, kind) + ("" if one.why == "" else f" {one.why}"),
                 f"{one.confidence:.4g}",
-                SAID[one.outcome],
+                SAID.get(one.outcome, one.outcome),
                 "pass" if one.passed else "FAIL",
             )
         )

@@ -128,7 +128,7 @@ def selected(selector: str) -> Compared:
 
 
 def _of_run(folder: Path, selector: str) -> Compared:
-    if folder.parent.name != "runs":
+    if folder.parent.name != "runs" or (folder / "runs").is_dir():
         raise StoreError(
             "this is not the folder of a run.",
             file=selector,

@@ -87,7 +87,7 @@ class _Unknown(SpecError):
 def _runs(folder: Path) -> Sequence[Path]:
     """The folder itself if it is a run, else those of the study in it, all of which must be finished."""
     folder = folder.resolve()
-    if folder.parent.name == "runs":
+    if not (folder / "runs").is_dir():
         return (folder,)
     store = RunStore(folder)
     missing = [*store.unfinished(), *(failure.run for failure in store.failures())]

@@ -48,11 +48,18 @@ def render(story: Story, words: Words, drawings: Mapping[str, Drawing]) -> str:
 
 
 def fill_in(
-    template: str, words: Words, drawings: Mapping[str, Drawing], *, script: str = "page.js", **content: Any
+    template: str,
+    words: Words,
+    drawings: Mapping[str, Drawing],
+    *,
+    script: str = "page.js",
+    connect: bool = False,
+    **content: Any,
 ) -> str:
     """One self-contained page of a template, with the style and the policy of all pages.
 
-    drawings: of each chart by its name.  script: the only one that the page obeys.
+    drawings: of each chart by its name.  script: the only one that the page obeys.  connect: whether that
+    may ask the server that the page came from.
     """
     style, code = _asset("style.css"), _asset(script)
     environment = Environment(
@@ -66,7 +73,7 @@ def fill_in(
     return environment.get_template(template).render(
         w=words,
         lang={"en": "en", "zh": "zh-Hans"}[words.lang],
-        policy=content_policy(style, code),
+        policy=content_policy(style, code, connect=connect),
         style=Markup(style),
         script=Markup(code),
         is_chart=lambda chart: isinstance(chart, Chart),
@@ -77,11 +84,12 @@ def fill_in(
     )
 
 
-def content_policy(style: str, script: str) -> str:
+def content_policy(style: str, script: str, *, connect: bool = False) -> str:
     """Nothing is loaded, and only this very style sheet and this very script are obeyed."""
+    own = "connect-src 'self'; " if connect else ""
     return (
         f"default-src 'none'; style-src '{_sha256(style)}'; script-src '{_sha256(script)}'; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
+        f"img-src data:; {own}base-uri 'none'; form-action 'none'"
     )
 
 

@@ -103,6 +103,17 @@ class RunStore:
         ended = (MANIFEST, FAILURE)
         return tuple(f.name for f in self._folders() if not any((f / name).is_file() for name in ended))
 
+    def so_far(self, run_id: str) -> pd.DataFrame:
+        """What an unfinished run has measured until now, columns `schema.MEASUREMENT_COLUMNS`."""
+        schema, tables = SCHEMAS["measurements"], []
+        for part in sorted((self.folder / run_id / "parts" / "measurements").glob("*.parquet")):
+            try:
+                tables.append(pq.read_table(part, schema=schema))
+            except (OSError, pa.ArrowInvalid):  # the run finished or began anew while it was read
+                continue
+        frame: pd.DataFrame = pa.concat_tables([schema.empty_table(), *tables]).to_pandas()
+        return frame
+
     def config(self, run_id: str) -> dict[str, Any]:
         """The config a run was opened with. Raises: StoreError if there is no such run."""
         path = self.folder / run_id / "config.yaml"
