@@ -21,7 +21,10 @@ SAID = {"unknown": "not judged"}  # of outcomes that are not a word of their own
 
 def gate(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="A run, or a study: each run of it.", exists=True, file_okay=False)
+        Path,
+        typer.Argument(
+            metavar="DIR", help="A run, or a study: each run of it.", exists=True, file_okay=False
+        ),
     ],
     rules: Annotated[Path, typer.Option("--rules", help="Rules; write some with `init --template gate`.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,

@@ -13,7 +13,23 @@ from collections.abc import Sequence
 
 import typer
 
-from sft_probe.cli import card, compare, demo, gate, init, job, ls, probe, query, repair, report, run, validate, view, world
+from sft_probe.cli import (
+    card,
+    compare,
+    demo,
+    gate,
+    init,
+    job,
+    ls,
+    probe,
+    query,
+    repair,
+    report,
+    run,
+    validate,
+    view,
+    world,
+)
 from sft_probe.errors import InputError, SftProbeError, first_line
 
 FAILED = 1

@@ -39,7 +39,10 @@ FEW_STRATA = 6  # with more of them their rows would bury the others
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """One of the two, and the base where it did not look at step 0 itself. runs: one, or the seeds of one arm.  base: digest of the base's weights, if known."""
+    """One of the two, with the base where it did not look at step 0 itself.
+
+    runs: one, or the seeds of one arm.  base: digest of the base's weights, if known.
+    """
 
     label: str
     study: str
@@ -122,7 +125,8 @@ def selected(selector: str) -> Compared:
     study, colon, arm = selector.rpartition(":")
     if not colon or not Path(study).is_dir():
         raise StoreError(
-            f"there is no folder '{selector}'.", remedy="Name a folder below `<output_dir>/runs`, or STUDY:arm."
+            f"there is no folder '{selector}'.",
+            remedy="Name a folder below `<output_dir>/runs`, or STUDY:arm.",
         )
     return _of_arm(Path(study).resolve(), arm)
 
@@ -182,11 +186,13 @@ def _read(store: RunStore, runs: tuple[RunManifest, ...], label: str) -> Compare
 def _told(a: Compared, b: Compared, everything: bool) -> Iterator[Place]:
     """What is compared, the whole data set before its strata."""
     both = common(a.side, b.side)
-    told = headlines(a.probes | dict(b.probes), b.measurements)
+    told = headlines({**a.probes, **b.probes}, b.measurements)
     strata: dict[Place, list[Place]] = {}
     for place in both:
         if everything or place.metric in told.get(place.probe, ()):
             strata.setdefault(place._replace(stratum=""), []).append(place)
     for whole, parts in strata.items():
         few = everything or len(parts) - (whole in parts) <= FEW_STRATA
-        yield from sorted(parts, key=lambda place: place != whole) if few else [p for p in parts if p == whole]
+        yield from (
+            sorted(parts, key=lambda place: place != whole) if few else [p for p in parts if p == whole]
+        )

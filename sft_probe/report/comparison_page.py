@@ -139,7 +139,7 @@ def _difference_panels(whole: Sequence[Difference], words: Words) -> list[Panel]
             groups.setdefault(words("unit.points") if points else d.unit, []).append(d)
     return [
         differences(
-            f"B − A, {unit}" if unit != "1" else "B − A",
+            words("compare.difference") + (f", {unit}" if unit != "1" else ""),
             [Row(_row_name(d, words), d.change.estimate, _sign(d)) for d in own],
             kind_of(own[0].place.metric, change=True),
             words,
@@ -208,9 +208,7 @@ def _steps_table(found: Comparison, means: pd.DataFrame, words: Words) -> Table:
             cells.text(words.metric(row["metric"])),
             cells.text(labels[row["arm"]]),
             cells.count(row["step"]),
-            cells.amount(
-                Value(row["value"], row["ci_low"], row["ci_high"]), kind_of(row["metric"]), to=to
-            ),
+            cells.amount(Value(row["value"], row["ci_low"], row["ci_high"]), kind_of(row["metric"]), to=to),
             cells.count(row["n"]),
         )
         for row in records(means.sort_values(["metric", "arm", "step"]))

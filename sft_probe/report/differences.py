@@ -6,7 +6,7 @@ against the reference, and the rules of a gate.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import inf, isclose, isfinite, nan
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -22,7 +22,7 @@ from sft_probe.stats.intervals import Interval, cluster_codes, mean_interval, sh
 from sft_probe.stats.two_samples import estimates_interval
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 TOGETHER = "all"  # the data set of what was measured on several together
 ITEMS_OF = {  # metrics whose items have a name of their own
@@ -55,6 +55,13 @@ class Side:
     rows: Mapping[Place, pd.DataFrame]
     items: Mapping[tuple[str, str], pd.DataFrame]
     exact: bool = False
+    _known: dict[Place, pd.DataFrame] = field(default_factory=dict, repr=False, compare=False)
+
+    def answers(self, place: Place) -> pd.DataFrame:
+        """The items behind a number; none if their mean is something else, as where tokens weigh."""
+        if place not in self._known:
+            self._known[place] = _answers(place, self)
+        return self._known[place]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,14 +137,14 @@ def differ(place: Place, a: Side, b: Side, *, level: float = 0.95, margin: float
     rows_a, rows_b = a.rows[place], b.rows[place]
     first = rows_b.iloc[0]
     margin = margin if kind_of(place.metric) in ("share", "points") else nan
-    answers_a, answers_b = (_answers(place, s) for s in (a, b))
+    answers_a, answers_b = a.answers(place), b.answers(place)
     shared = _shared(answers_a, answers_b)
     made: Change
     value_a, value_b = _value(rows_a), _value(rows_b)
     partial = False
     if len(shared):
         made = paired(shared.assign(change=shared["after"] - shared["before"]), level, margin)
-        sizes = {len(answers.groupby(["dataset", "item"])) for answers in (answers_a, answers_b)}
+        sizes = {len(answers[["dataset", "item"]].drop_duplicates()) for answers in (answers_a, answers_b)}
         if partial := sizes != {made.n}:
             value_a, value_b = (Value(float(shared[name].mean())) for name in ("before", "after"))
     else:
@@ -203,7 +210,7 @@ def apart(a: pd.DataFrame, b: pd.DataFrame, *, level: float = 0.95, exact: bool 
 
 
 def estimate(rows: pd.DataFrame) -> Interval:
-    """The mean over seeds with the mean of their limits, which errs on the wide side, as seeds share items."""
+    """The mean over seeds with the mean of their limits, which errs on the wide side: seeds share items."""
     clusters = int(rows["n_clusters"].max())
     return Interval(
         value=float(rows["value"].mean()),
@@ -219,7 +226,7 @@ def estimate(rows: pd.DataFrame) -> Interval:
 
 def value_at(place: Place, s: Side, *, level: float = 0.95) -> Value:
     """The number itself with limits for a level other than that of its row."""
-    answers = _answers(place, s)
+    answers = s.answers(place)
     if answers.empty:
         row = estimate(s.rows[place])
         found = estimates_interval(Interval(value=0.0, se=0.0), row, level=level)
@@ -233,7 +240,6 @@ def value_at(place: Place, s: Side, *, level: float = 0.95) -> Value:
 
 
 def _answers(place: Place, s: Side) -> pd.DataFrame:
-    """The items behind a number; none if their mean is something else, as where tokens weigh."""
     rows = s.rows[place]
     name = ITEMS_OF.get((place.probe, place.metric), place.metric)
     own = s.items.get((place.probe, name), pd.DataFrame(columns=_COLUMNS))
@@ -246,9 +252,7 @@ def _answers(place: Place, s: Side) -> pd.DataFrame:
     known = rows.set_index("seed")["value"]
     if own.duplicated(["seed", "dataset", "item"]).any() or len(means) != len(known):
         return own.head(0)[_COLUMNS]
-    if not all(
-        isclose(means[seed], known[seed], rel_tol=1e-4, abs_tol=1e-6) for seed in means.index
-    ):
+    if not all(isclose(means[seed], known[seed], rel_tol=1e-4, abs_tol=1e-6) for seed in means.index):
         return own.head(0)[_COLUMNS]
     return own[_COLUMNS]
 
@@ -259,9 +263,11 @@ def _shared(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
         return a.head(0)
     if set(a["seed"]) != set(b["seed"]):
         a, b = _over_seeds(a), _over_seeds(b)
-    keys = ["seed", "dataset", "item"]
-    texts = ["prompt", "target"]
-    joined = b.drop(columns="stratum").merge(a[[*keys, *texts, "value"]], on=keys, suffixes=("", "_a"))
+    keys, other = ["seed", "dataset", "item"], ["prompt", "target", "value"]
+    if len(a) == len(b) and all(np.array_equal(a[key].to_numpy(), b[key].to_numpy()) for key in keys):
+        joined = b.assign(**{f"{name}_a": a[name].to_numpy() for name in other})
+    else:
+        joined = b.merge(a[[*keys, *other]], on=keys, suffixes=("", "_a"))
     same = (joined["prompt"] == joined["prompt_a"]) & (joined["target"] == joined["target_a"])
     return joined[same].rename(columns={"value": "after", "value_a": "before"}).reset_index(drop=True)
 
@@ -273,7 +279,7 @@ def _over_seeds(answers: pd.DataFrame) -> pd.DataFrame:
     return grouped.reset_index().assign(seed=0)
 
 
-def _clusters(rows: pd.DataFrame) -> Iterable[str]:
+def _clusters(rows: pd.DataFrame) -> list[str]:
     """Names of clusters, told apart by data set."""
     pairs = zip(rows["dataset"], rows["cluster"], strict=True)
     return [f"{name}\n{cluster}" if cluster else "" for name, cluster in pairs]

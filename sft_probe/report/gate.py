@@ -128,10 +128,9 @@ def _place(model: Compared, rule: Rule) -> Place:
     """Where the rule's number stands. Raises: _Unknown that names the nearest thing that was measured."""
     places: Iterable[Place] = model.side.rows
     wanted = {"probe": rule.probe, "metric": rule.metric, "dataset": rule.dataset, "stratum": rule.stratum}
-    for field, name in wanted.items():
+    for field, asked in wanted.items():
         known = {getattr(place, field) for place in places}
-        if field == "dataset" and not name and len(known) == 1:
-            name = next(iter(known))
+        name = next(iter(known)) if field == "dataset" and not asked and len(known) == 1 else asked
         if name not in known:
             message = f"run '{model.runs[0].run}' has no {field} '{name}' there."
             if not name:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import pandas as pd
 import yaml
 
-from sft_probe.report.charts import Chart, Drawing, draw, figure_language
 from sft_probe.report.cells import Table
+from sft_probe.report.charts import Chart, Drawing, draw, figure_language
 from sft_probe.report.figures_when import TIMELINE
 from sft_probe.report.material import Arm
 from sft_probe.report.page import fill_in

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 import yaml
 
-from sft_probe.errors import StoreError
+from sft_probe.errors import SpecError, StoreError, nearest
 from sft_probe.store.documents import read_document, read_study
 from sft_probe.store.runs import BASE, BETWEEN, RunStore
 
@@ -80,8 +80,11 @@ class Material:
         return any(len(run.steps) > 2 for run in self.runs)
 
 
-def load(output_dir: Path) -> Material:
-    """Read a study's folder. Raises: StoreError if no run is finished or a file is damaged."""
+def load(output_dir: Path, *, reference: str | None = None) -> Material:
+    """Read a study's folder. reference: the arm that others are set against, if not the study's own.
+
+    Raises: StoreError if no run is finished or a file is damaged, SpecError if there is no such arm.
+    """
     store = RunStore(output_dir)
     runs = tuple(run for run in store.runs() if run.arm != BETWEEN)
     if not runs:
@@ -91,8 +94,11 @@ def load(output_dir: Path) -> Material:
     study_text = read_study(output_dir)
     study = yaml.safe_load(study_text) or {}
     arms = _arms(store, [run for run in runs if run.arm != BASE], tuple(study.get("arms") or ()))
-    asked = study.get("reference_arm")
+    asked = reference or study.get("reference_arm")
     names = [arm.name for arm in arms]
+    if reference and reference not in names:
+        message = f"no run of an arm '{reference}' is finished."
+        raise SpecError(message, field="reference", remedy=nearest(reference, names))
     measured = store.measurements()
     several = measured["arm"] == BETWEEN
     return Material(

@@ -25,7 +25,7 @@ class Row(NamedTuple):
 
 
 def differences(title: str, rows: Sequence[Row], kind: Kind, words: Words) -> Panel:
-    """One row per difference with its interval, around a line at zero; hollow and grey where none is shown."""
+    """One row per difference with its interval, around a line at zero; hollow where none is shown."""
 
     def draw(axes: Axes) -> None:
         null_line(axes, 0.0, vertical=True)

@@ -92,7 +92,9 @@ def _check_keys(raw: dict[str, Any], path: Path) -> None:
     """Unknown keys, with the nearest known one."""
     places: list[tuple[str, Any, type[Spec]]] = [("", raw, Rules)]
     listed = raw.get("rules")
-    places += [(f"rules[{i}].", rule, Rule) for i, rule in enumerate(listed if isinstance(listed, list) else [])]
+    places += [
+        (f"rules[{i}].", rule, Rule) for i, rule in enumerate(listed if isinstance(listed, list) else [])
+    ]
     for prefix, part, model in places:
         for key in part if isinstance(part, dict) else ():
             if key not in model.model_fields:

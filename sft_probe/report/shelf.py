@@ -48,7 +48,7 @@ class Shelved:
 
 
 def shelf(root: Path) -> tuple[Shelved, ...]:
-    """All studies at and below a folder: those that run, then the last changed. Only small documents are read."""
+    """All studies at and below a folder: those that run, then the last changed. Reads small files only."""
     root = root.resolve()
     found = [shelved(folder, root) for folder in _studies(root)]
     return tuple(sorted(found, key=lambda study: (study.state == "running", study.when), reverse=True))
@@ -63,7 +63,13 @@ def shelved(folder: Path, root: Path) -> Shelved:
         return _read(folder, path, when, study, report=report)
     except (StoreError, OSError, yaml.YAMLError) as error:
         return Shelved(
-            folder=folder, path=path, name=folder.name, state="unreadable", when=when, report=report, why=str(error)
+            folder=folder,
+            path=path,
+            name=folder.name,
+            state="unreadable",
+            when=when,
+            report=report,
+            why=str(error),
         )
 
 

@@ -16,6 +16,7 @@ from sft_probe.report.figures_what import what
 from sft_probe.report.figures_when import when
 from sft_probe.report.figures_where import where
 from sft_probe.report.findings import find
+from sft_probe.report.matrix import matrices, matrix_table
 from sft_probe.report.numbers import seconds
 from sft_probe.report.reasons import seeds_phrase
 from sft_probe.report.sentences import verdict
@@ -50,6 +51,7 @@ class Story:
     warnings: list[str]
     tiles: list[Tile]
     sections: tuple[Section, ...]
+    matrices: tuple[Table, ...]
     browser: Browser
     family: Table
     audit: Table
@@ -63,6 +65,7 @@ class Story:
             chart.table for section in self.sections for chart in section.charts if hasattr(chart, "table")
         ]
         return (
+            *self.matrices,
             *charts,
             self.browser.counts,
             self.family,
@@ -87,6 +90,7 @@ def tell(material: Material, words: Words) -> Story:
             Section(axis=axis, charts=(*make(found, words), *probe_charts(found, words, DECLARED[axis])))
             for axis, make in AXES.items()
         ),
+        matrices=tuple(matrix_table(matrix, found, words) for matrix in matrices(found)),
         browser=browse(found, words),
         family=family_table(found, words),
         audit=audit_table(found, words),

@@ -189,7 +189,10 @@ def contrast(rows: pd.DataFrame, reference: pd.DataFrame, *, level: float = 0.95
 
 
 def paired(rows: pd.DataFrame, level: float, margin: float) -> Change:
-    """The mean of `change`. rows: seed, dataset, item, cluster, before, after, change. Clusters are told apart by data set."""
+    """The mean of `change`, with clusters told apart by data set.
+
+    rows: seed, dataset, item, cluster, before, after, change.
+    """
     items = rows.groupby(["dataset", "item"], sort=False).agg(
         before=("before", "mean"), after=("after", "mean"), cluster=("cluster", "first")
     )

@@ -38,12 +38,13 @@ def test_commands_are_all_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     shown = capsys.readouterr().out
     names = ("demo", "init", "validate", "run", "job", "probe", "report", "view", "ls", "query", "world")
+    names += ("compare", "gate", "card")
     assert [name for name in names if f"  {name} " not in shown] == []
 
 
 @pytest.mark.parametrize(
     "command",
-    ["demo", "init", "run", "probe", "view", "query", "job", "ls runs", "world gates"],
+    ["demo", "init", "run", "probe", "view", "compare", "gate", "query", "job", "ls runs", "world gates"],
 )
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command.split(), "--help"]) == 0
