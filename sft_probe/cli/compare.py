@@ -68,7 +68,7 @@ def _print_table(console: object, found: Comparison, words: Words) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from sft_probe.report.comparison_words import measured, moved_by, outcome
+    from sft_probe.report.comparison_words import data_name, measured, moved_by, outcome
     from sft_probe.report.numbers import kind_of, number, p_value
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
@@ -84,7 +84,7 @@ def _print_table(console: object, found: Comparison, words: Words) -> None:
             probe = d.place.probe
             table.add_row(Text(words.probe(probe), style="bold"))
         kind = kind_of(d.place.metric)
-        whole = f"  {measured(d, words)}{' · ' if d.place.dataset else ''}{d.place.dataset}"
+        whole = f"  {measured(d, words)}{' · ' if d.place.dataset else ''}{data_name(d, words)}"
         cells = (
             f"      {d.place.stratum}" if d.place.stratum else whole,
             *(number(side.value, kind) for side in (d.a, d.b)),

@@ -15,11 +15,12 @@ from sft_probe.report.cells import Column, Table
 from sft_probe.report.charts import COLOURS, Chart, draw, figure_language
 from sft_probe.report.comparison_words import (
     covers,
+    data_name,
     difference_table,
     sentences,
     warnings,
 )
-from sft_probe.report.differences import TOGETHER, last_look
+from sft_probe.report.differences import last_look
 from sft_probe.report.figures_when import TIMELINE
 from sft_probe.report.numbers import Value, kind_of
 from sft_probe.report.page import ITEM_WORDS, embedded, fill_in
@@ -153,7 +154,7 @@ def _sign(d: Difference) -> int:
 
 
 def _row_name(d: Difference, words: Words) -> str:
-    data = words("all") if d.place.dataset == TOGETHER else d.place.dataset
+    data = data_name(d, words)
     return f"{words.metric(d.place.metric)} · {data}" if data else words.metric(d.place.metric)
 
 

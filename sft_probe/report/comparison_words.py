@@ -86,9 +86,14 @@ def difference_table(found: Comparison, words: Words) -> Table:
 
 def measured(d: Difference, words: Words) -> str:
     """What a metric is called, with its unit where the name lacks it."""
-    name = words.metric(d.place.metric)
-    plain = kind_of(d.place.metric) in ("share", "points") or d.unit in ("1", "") or d.unit in name
+    name, unit = words.metric(d.place.metric), d.unit.partition("/")[0].rstrip("s")
+    plain = kind_of(d.place.metric) in ("share", "points") or d.unit in ("1", "") or unit in name
     return name if plain else f"{name}, {d.unit}"
+
+
+def data_name(d: Difference, words: Words) -> str:
+    """What the data set is called."""
+    return words("all") if d.place.dataset == TOGETHER else d.place.dataset
 
 
 def outcome(found: Comparison, d: Difference, words: Words) -> str:
@@ -110,7 +115,7 @@ def _row(found: Comparison, d: Difference, words: Words) -> tuple[cells.Cell, ..
     return (
         cells.text(words.probe(d.place.probe)),
         cells.text(measured(d, words)),
-        cells.text(words("all") if d.place.dataset == TOGETHER else d.place.dataset),
+        cells.text(data_name(d, words)),
         cells.text(d.place.stratum),
         cells.amount(d.a.value, kind),
         cells.amount(d.b.value, kind),

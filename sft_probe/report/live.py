@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Literal, NamedTuple
 
 import pandas as pd
@@ -22,6 +23,7 @@ from sft_probe.store.documents import read_study
 from sft_probe.store.runs import BASE, BETWEEN, RunStore
 
 REFRESH = 5  # seconds between two looks of the page
+DRAWING = Lock()  # the settings of matplotlib are one for all threads
 
 
 class RunLine(NamedTuple):
@@ -52,7 +54,8 @@ def index_page(root: Path, *, lang: str = "en") -> str:
 def study_page(folder: Path, root: Path, *, lang: str = "en") -> str:
     """One study as far as it is: its runs, and what was measured over the steps until now."""
     words, study = Words(lang), shelved(folder, root)
-    drawn = None if study.state == "unreadable" else _timeline(folder, _parts(folder), lang)
+    with DRAWING:
+        drawn = None if study.state == "unreadable" else _timeline(folder, _parts(folder), lang)
     return fill_in(
         "live.html.j2",
         words,
@@ -76,7 +79,7 @@ def _runs(study: Shelved) -> list[RunLine]:
     ]
     lines += [RunLine(failure.run, "failed", 0, failure.reason) for failure in store.failures()]
     for run in store.unfinished():
-        steps = [int(name.partition(".")[0]) for _, name in _parts(study.folder) if _ == run]
+        steps = [int(name.partition(".")[0]) for of, name in _parts(study.folder) if of == run]
         lines.append(RunLine(run, going, max(steps, default=0)))
     return lines
 

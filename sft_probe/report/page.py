@@ -128,11 +128,17 @@ def _without_places(table: Table) -> Table:
 def _panels(drawing: Drawing) -> list[dict[str, Any]]:
     """What the template needs of each panel. The SVG is this program's own, with all text escaped in it.
 
-    A large panel has a line of its own. One of many, which are better compared side by side, must be larger.
+    A large panel has a line of its own. One of many, which are better compared side by side, must be
+    broad; a small screen scrolls those.
     """
     few = len(drawing.panels) < 3
     return [
-        {"svg": Markup(element), "alt": panel.alt, "wide": panel.size[0] > (4 if few else 7)}
+        {
+            "svg": Markup(element),
+            "alt": panel.alt,
+            "wide": panel.size[0] > (4 if few else 7),
+            "broad": panel.size[0] > 7,
+        }
         for panel, element in zip(drawing.chart.panels, drawing.panels, strict=True)
     ]
 

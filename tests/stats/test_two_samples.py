@@ -122,3 +122,12 @@ def test_other_levels_stretch_as_student_does() -> None:
     one, two = (Interval(value=v, low=v - 1, high=v + 1, se=0.4, df=5.0) for v in (0.0, 2.0))
     wide, narrow = (estimates_interval(one, two, level=level) for level in (0.95, 0.9))
     assert (narrow.high - narrow.value) / (wide.high - wide.value) == pytest.approx(2.0150 / 2.5706, rel=1e-4)
+
+
+@pytest.mark.parametrize(("p", "q"), [(0.5, 0.5), (0.1, 0.3), (0.95, 0.9)])
+def test_a_difference_of_estimates_covers_the_truth(p: float, q: float) -> None:
+    rng, covered = np.random.default_rng(5), 0
+    for one, two in zip(rng.binomial(60, p, 1500), rng.binomial(90, q, 1500), strict=True):
+        found = estimates_interval(of_share(int(one), 60), of_share(int(two), 90))
+        covered += found.low <= q - p <= found.high
+    assert 0.935 < covered / 1500 < 0.975
