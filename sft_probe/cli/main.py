@@ -16,7 +16,9 @@ import typer
 from sft_probe.cli import (
     calibrate,
     card,
+    compare,
     demo,
+    gate,
     init,
     job,
     ls,
@@ -55,6 +57,8 @@ app.command()(probe.probe)
 app.command()(repair.repair)
 app.command()(report.report)
 app.command()(view.view)
+app.command()(compare.compare)
+app.command()(gate.gate)
 app.command()(card.card)
 app.command()(calibrate.calibrate)
 app.add_typer(ls.app, name="ls")

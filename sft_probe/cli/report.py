@@ -14,15 +14,22 @@ CertificateOption = Annotated[
     typer.Option("--certificate", metavar="FILE", help="certificate.json by which probes are marked."),
 ]
 
+ReferenceOption = Annotated[
+    str | None, typer.Option("--reference", metavar="ARM", help="Arm that the others are set against.")
+]
+
 
 def report(
     folder: StudyFolder,
     lang: LangOption = "en",
     show_unsafe: ShowUnsafeOption = False,
     certificate: CertificateOption = None,
+    reference: ReferenceOption = None,
 ) -> None:
     """Build the report again from the runs on disk."""
     from sft_probe.report import build_report
 
-    paths = build_report(folder, lang=lang, show_unsafe=show_unsafe, certificate=certificate)
+    paths = build_report(
+        folder, lang=lang, show_unsafe=show_unsafe, certificate=certificate, reference=reference
+    )
     typer.echo(paths.html)

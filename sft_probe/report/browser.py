@@ -46,12 +46,12 @@ def browse(found: Findings, words: Words, *, budget: int = BUDGET) -> Browser:
     if not filled:
         return Browser(records=[], counts=_count_table(found, words, pd.DataFrame()), total=0)
     rows = pd.concat(filled, ignore_index=True)
-    rows = rows.assign(change=_change(rows))
+    rows = rows.assign(change=changed(rows))
     shown = rows if found.material.show_unsafe else hide_unsafe(rows, found.material.items, words)
-    return Browser(records=_sample(shown, budget), counts=_count_table(found, words, rows), total=len(rows))
+    return Browser(records=sample(shown, budget), counts=_count_table(found, words, rows), total=len(rows))
 
 
-def _change(rows: pd.DataFrame) -> np.ndarray[Any, Any]:
+def changed(rows: pd.DataFrame) -> np.ndarray[Any, Any]:
     """Right means a value above one half, so that scores between 0 and 1 can be sorted too."""
     before, after = rows["before"] > 0.5, rows["after"] > 0.5
     same = rows["said_before"] == rows["said_after"]
@@ -60,7 +60,8 @@ def _change(rows: pd.DataFrame) -> np.ndarray[Any, Any]:
     )
 
 
-def _sample(rows: pd.DataFrame, budget: int) -> list[dict[str, Any]]:
+def sample(rows: pd.DataFrame, budget: int = BUDGET) -> list[dict[str, Any]]:
+    """The same number from each arm, data set and kind of change, within a budget of bytes."""
     groups = [group for _, group in rows.groupby(["arm", "probe", "dataset", "change"], sort=False)]
     texts = rows[["prompt", "target", "said_before", "said_after"]]
     mean = sum(min(LONGEST, float(texts[name].str.len().mean())) for name in texts) + 120

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from sft_probe.report.charts import Chart, Drawing, draw, figure_language, sheet
+from sft_probe.report.document import report_document
 from sft_probe.report.markdown import render_markdown
 from sft_probe.report.marks import read_marks
 from sft_probe.report.material import load
@@ -20,8 +20,6 @@ from sft_probe.store.atomic import write_text
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-REPORT_SCHEMA = "sft_probe.report/1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,19 +34,24 @@ class ReportPaths:
 
 
 def build_report(
-    output_dir: Path, *, lang: str = "en", show_unsafe: bool = False, certificate: Path | None = None
+    output_dir: Path,
+    *,
+    lang: str = "en",
+    show_unsafe: bool = False,
+    certificate: Path | None = None,
+    reference: str | None = None,
 ) -> ReportPaths:
     """Write the report of a study beside its runs, replacing an older one.
 
     lang: "en" or "zh"; figures fall back to English where no Chinese font is found. show_unsafe: also show
-    requests that should be refused, and what was answered. certificate: by which probes are marked, in
-    place of the shipped one.
-    Raises: StoreError if no run is finished or a file is damaged, SpecError for an unknown language,
+    requests that should be refused, and what was answered.  certificate: by which probes are marked, in
+    place of the shipped one.  reference: the arm that others are set against, if not the study's own.
+    Raises: StoreError if no run is finished or a file is damaged, SpecError for an unknown language or arm,
     InputError for a file that is no certificate.
     """
     words = Words(lang)
     figure_words = Words(figure_language(lang))
-    loaded, marks = load(output_dir), read_marks(certificate)
+    loaded, marks = load(output_dir, reference=reference), read_marks(certificate)
     marks = replace(marks, parameters=loaded.parameters)
     material = replace(loaded, show_unsafe=show_unsafe, marks=marks)
     story = tell(material, words)
@@ -65,49 +68,10 @@ def build_report(
     write_text(paths.html, render(story, words, drawings))
     write_text(paths.markdown, render_markdown(story, words))
     write_text(
-        paths.json, json.dumps(as_json(story, words), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        paths.json,
+        json.dumps(report_document(story, words), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
     )
     return paths
-
-
-def as_json(story: Story, words: Words) -> dict[str, Any]:
-    """All numbers and sentences of the page; undefined numbers are null."""
-    return {
-        "schema": REPORT_SCHEMA,
-        "sft_probe": version("sft-probe"),
-        "language": words.lang,
-        "study": story.title,
-        "arms": [asdict(arm) for arm in story.material.arms],
-        "reference_arm": story.material.reference,
-        "verdict": story.verdict,
-        "covers": story.covers,
-        "warnings": story.warnings,
-        "tiles": [
-            {key: value for key, value in asdict(tile).items() if key != "curves"} for tile in story.tiles
-        ],
-        "sections": [
-            {"axis": section.axis, "charts": [_chart_json(chart) for chart in section.charts]}
-            for section in story.sections
-        ],
-        "tables": {
-            table.name: {"caption": table.caption, "rows": table.records()} for table in story.tables()
-        },
-        "items": {"shown": len(story.browser.records), "total": story.browser.total},
-        "environment": dict(story.material.environment),
-    }
-
-
-def _chart_json(chart: Any) -> dict[str, Any]:
-    if not isinstance(chart, Chart):
-        return {"name": chart.name, "title": chart.title, "missing": chart.reason}
-    return {
-        "name": chart.name,
-        "title": chart.title,
-        "subtitle": chart.subtitle,
-        "note": chart.note,
-        "table": chart.table.name,
-        "figure": f"figures/{chart.name}.svg",
-    }
 
 
 def _draw(story: Story) -> dict[str, Drawing]:

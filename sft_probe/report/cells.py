@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Cell:
     """text: as printed.  limits: the interval as printed.  why: the reason for a dash.
 
-    value: sorts, and goes to the CSV with low and high.
+    value: sorts, and goes to the CSV with low and high.  tone: "good", "bad" or "moved" where that is shown.
     """
 
     text: str
@@ -27,6 +27,7 @@ class Cell:
     why: str = ""
     low: float = math.nan
     high: float = math.nan
+    tone: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 import yaml
 
-from sft_probe.errors import StoreError
+from sft_probe.errors import SpecError, StoreError, nearest
 from sft_probe.report.marks import Marks
 from sft_probe.store.documents import read_document, read_study
 from sft_probe.store.runs import BASE, BETWEEN, RunStore
@@ -87,8 +87,11 @@ class Material:
         return any(len(run.steps) > 2 for run in self.runs)
 
 
-def load(output_dir: Path) -> Material:
-    """Read a study's folder. Raises: StoreError if no run is finished or a file is damaged."""
+def load(output_dir: Path, *, reference: str | None = None) -> Material:
+    """Read a study's folder. reference: the arm that others are set against, if not the study's own.
+
+    Raises: StoreError if no run is finished or a file is damaged, SpecError if there is no such arm.
+    """
     store = RunStore(output_dir)
     runs = tuple(run for run in store.runs() if run.arm != BETWEEN)
     if not runs:
@@ -98,14 +101,17 @@ def load(output_dir: Path) -> Material:
     study_text = read_study(output_dir)
     study = yaml.safe_load(study_text) or {}
     arms = _arms(store, [run for run in runs if run.arm != BASE], tuple(study.get("arms") or ()))
-    asked = study.get("reference_arm")
+    asked = reference or study.get("reference_arm")
     names = [arm.name for arm in arms]
+    if reference and reference not in names:
+        message = f"no run of an arm '{reference}' is finished."
+        raise SpecError(message, field="reference", remedy=nearest(reference, names))
     measured = store.measurements()
     several = measured["arm"] == BETWEEN
     return Material(
-        measurements=_with_base(_ending_together(measured[~several], runs), runs),
+        measurements=with_base(_ending_together(measured[~several], runs), runs),
         between=measured[several].reset_index(drop=True),
-        items=_with_base(_ending_together(store.items(), runs), runs),
+        items=with_base(_ending_together(store.items(), runs), runs),
         train_log=store.train_log(),
         runs=runs,
         unfinished=store.unfinished(),
@@ -155,7 +161,7 @@ def _ending_together(frame: pd.DataFrame, runs: Sequence[RunManifest]) -> pd.Dat
     return frame.assign(step=frame["step"].where(frame["step"].ne(own), arms).astype(frame["step"].dtype))
 
 
-def _with_base(frame: pd.DataFrame, runs: Sequence[RunManifest]) -> pd.DataFrame:
+def with_base(frame: pd.DataFrame, runs: Sequence[RunManifest]) -> pd.DataFrame:
     """Rows of the arms; the base run's rows stand in where a run did not look at step 0 with a probe."""
     base = frame[frame["arm"] == BASE]
     rows = frame[frame["arm"] != BASE]

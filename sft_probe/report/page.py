@@ -34,8 +34,35 @@ ITEM_WORDS = (
 
 
 def render(story: Story, words: Words, drawings: Mapping[str, Drawing]) -> str:
-    """The page as text. drawings: of each chart by its name."""
-    style, script = _asset("style.css"), _asset("page.js")
+    """The report's page as text. drawings: of each chart by its name."""
+    return fill_in(
+        "report.html.j2",
+        words,
+        drawings,
+        story=story,
+        material=story.material,
+        item_data=embedded(_item_data(story, words)),
+        examples=_examples(story),
+        whole=_without_places(story.everything),
+        curve_size=(WIDTH, HEIGHT),
+    )
+
+
+def fill_in(
+    template: str,
+    words: Words,
+    drawings: Mapping[str, Drawing],
+    *,
+    script: str = "page.js",
+    connect: bool = False,
+    **content: Any,
+) -> str:
+    """One self-contained page of a template, with the style and the policy of all pages.
+
+    drawings: of each chart by its name.  script: the only one that the page obeys.  connect: whether that
+    may ask the server that the page came from.
+    """
+    style, code = _asset("style.css"), _asset(script)
     environment = Environment(
         loader=PackageLoader("sft_probe.report"),
         autoescape=True,
@@ -45,30 +72,26 @@ def render(story: Story, words: Words, drawings: Mapping[str, Drawing]) -> str:
     )
     environment.filters["panels"] = lambda chart: _panels(drawings[chart.name])
     environment.filters["probe_of"] = lambda chart: PROBE_OF.get(chart, chart)
-    return environment.get_template("report.html.j2").render(
-        story=story,
-        material=story.material,
+    return environment.get_template(template).render(
         w=words,
         lang={"en": "en", "zh": "zh-Hans"}[words.lang],
-        policy=content_policy(style, script),
+        policy=content_policy(style, code, connect=connect),
         style=Markup(style),
-        script=Markup(script),
-        item_data=Markup(safe_json(_item_data(story, words))),
-        examples=_examples(story),
-        whole=_without_places(story.everything),
+        script=Markup(code),
         is_chart=lambda chart: isinstance(chart, Chart),
         open_rows=OPEN_ROWS,
         colours=len(COLOURS),
-        curve_size=(WIDTH, HEIGHT),
         version=version("sft-probe"),
+        **content,
     )
 
 
-def content_policy(style: str, script: str) -> str:
+def content_policy(style: str, script: str, *, connect: bool = False) -> str:
     """Nothing is loaded, and only this very style sheet and this very script are obeyed."""
+    own = "connect-src 'self'; " if connect else ""
     return (
         f"default-src 'none'; style-src '{_sha256(style)}'; script-src '{_sha256(script)}'; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
+        f"img-src data:; {own}base-uri 'none'; form-action 'none'"
     )
 
 
@@ -78,6 +101,11 @@ def safe_json(data: Any) -> str:
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
+
+
+def embedded(data: Any) -> Markup:
+    """Data for the script of a page."""
+    return Markup(safe_json(data))
 
 
 def _asset(name: str) -> str:
@@ -102,11 +130,17 @@ def _without_places(table: Table) -> Table:
 def _panels(drawing: Drawing) -> list[dict[str, Any]]:
     """What the template needs of each panel. The SVG is this program's own, with all text escaped in it.
 
-    A large panel has a line of its own, unless it is one of many, which are better compared side by side.
+    A large panel has a line of its own. One of many, which are better compared side by side, must be
+    broad; a small screen scrolls those.
     """
     few = len(drawing.panels) < 3
     return [
-        {"svg": Markup(element), "alt": panel.alt, "wide": few and panel.size[0] > 4}
+        {
+            "svg": Markup(element),
+            "alt": panel.alt,
+            "wide": panel.size[0] > (4 if few else 7),
+            "broad": panel.size[0] > 7,
+        }
         for panel, element in zip(drawing.chart.panels, drawing.panels, strict=True)
     ]
 

@@ -16,6 +16,7 @@ from sft_probe.report.figures_what import what
 from sft_probe.report.figures_when import when
 from sft_probe.report.figures_where import where
 from sft_probe.report.findings import find
+from sft_probe.report.matrix import matrices, matrix_table
 from sft_probe.report.numbers import seconds
 from sft_probe.report.reasons import seeds_phrase
 from sft_probe.report.sentences import verdict
@@ -50,6 +51,7 @@ class Story:
     warnings: list[str]
     tiles: list[Tile]
     sections: tuple[Section, ...]
+    matrices: tuple[Table, ...]
     browser: Browser
     family: Table
     audit: Table
@@ -63,6 +65,7 @@ class Story:
             chart.table for section in self.sections for chart in section.charts if hasattr(chart, "table")
         ]
         return (
+            *self.matrices,
             *charts,
             self.browser.counts,
             self.family,
@@ -86,6 +89,9 @@ def tell(material: Material, words: Words) -> Story:
         sections=tuple(
             Section(axis=axis, charts=(*make(found, words), *probe_charts(found, words, DECLARED[axis])))
             for axis, make in AXES.items()
+        ),
+        matrices=tuple(
+            matrix_table(matrix, found, words) for matrix in matrices(found, _certificates(material, words))
         ),
         browser=browse(found, words),
         family=family_table(found, words),
@@ -145,3 +151,9 @@ def _runs_table(material: Material, words: Words) -> Table:
         for run in material.runs
     )
     return Table(name="runs", caption=words("table.runs"), columns=columns, rows=rows)
+
+
+def _certificates(material: Material, words: Words) -> dict[str, str]:
+    """Marks by probe; none where no certificate is at hand."""
+    known = material.probes if material.marks.probes else ()
+    return {probe: material.marks.of(probe).text(words) for probe in known}

@@ -14,7 +14,13 @@ import numpy as np
 import pandas as pd
 
 from sft_probe.report.numbers import Value
-from sft_probe.stats.contrasts import change_equivalence, change_interval, change_test, equivalence
+from sft_probe.stats.contrasts import (
+    Equivalence,
+    change_equivalence,
+    change_interval,
+    change_test,
+    equivalence,
+)
 from sft_probe.stats.intervals import Interval, cluster_codes, mean_interval, share_interval, t_test
 from sft_probe.stats.power import detectable_effect
 from sft_probe.stats.seeds import over_seeds_and_items
@@ -30,7 +36,7 @@ class Change:
     """A paired change over items, averaged over seeds.
 
     anew: the same change with an interval for new seeds and new items; undefined with one seed.
-    p: two-sided, of no change.  no_loss: p-value against a loss as large as the margin or larger.
+    p: two-sided, of no change.  no_loss, no_gain: p-values against a loss or a gain as large as the margin.
     per_seed: the change of each seed.  detectable: smallest true change found with 80 % power.
     why: the reason if there is no interval.
     """
@@ -43,6 +49,7 @@ class Change:
     level: float = 0.95
     p: float = nan
     no_loss: float = nan
+    no_gain: float = nan
     anew: Value = field(default=Value(nan))
     per_seed: tuple[float, ...] = ()
     why: str = ""
@@ -168,7 +175,7 @@ def change(rows: pd.DataFrame, *, level: float = 0.95, margin: float = nan) -> C
     """
     if rows.empty:
         return UNKNOWN
-    return _paired(rows.assign(change=rows["after"] - rows["before"]), level, margin)
+    return paired(rows.assign(change=rows["after"] - rows["before"]), level, margin)
 
 
 def contrast(rows: pd.DataFrame, reference: pd.DataFrame, *, level: float = 0.95) -> Change:
@@ -178,11 +185,14 @@ def contrast(rows: pd.DataFrame, reference: pd.DataFrame, *, level: float = 0.95
     if joined.empty:
         return UNKNOWN
     joined = joined.assign(before=joined["after_reference"] - joined["before_reference"] + joined["before"])
-    return _paired(joined.assign(change=joined["after"] - joined["before"]), level, nan)
+    return paired(joined.assign(change=joined["after"] - joined["before"]), level, nan)
 
 
-def _paired(rows: pd.DataFrame, level: float, margin: float) -> Change:
-    """rows: seed, dataset, item, cluster, before, after, change. Clusters are told apart by data set."""
+def paired(rows: pd.DataFrame, level: float, margin: float) -> Change:
+    """The mean of `change`, with clusters told apart by data set.
+
+    rows: seed, dataset, item, cluster, before, after, change.
+    """
     items = rows.groupby(["dataset", "item"], sort=False).agg(
         before=("before", "mean"), after=("after", "mean"), cluster=("cluster", "first")
     )
@@ -196,9 +206,6 @@ def _paired(rows: pd.DataFrame, level: float, margin: float) -> Change:
     after, before = items["after"].to_numpy(float), items["before"].to_numpy(float)
     shares = set(np.unique(np.concatenate([after, before]))) <= {0.0, 1.0}
     found = _interval(after, before, clusters, level, shares=shares)
-    scores = rows.pivot_table(index="seed", columns=["dataset", "item"], values="change").reindex(
-        columns=items.index
-    )
     return Change(
         estimate=Value(found.value, found.low, found.high),
         se=found.se,
@@ -207,8 +214,8 @@ def _paired(rows: pd.DataFrame, level: float, margin: float) -> Change:
         df=found.df,
         level=level,
         p=change_test(after, before, clusters) if shares else t_test(found),
-        no_loss=_no_loss(after, before, clusters, found, margin, shares=shares),
-        anew=_anew(scores.to_numpy(float), clusters, level),
+        **_within(after, before, clusters, found, margin, shares=shares)._asdict(),
+        anew=_anew(rows, items.index, clusters, level),
         per_seed=tuple(float(value) for value in rows.groupby("seed")["change"].mean()),
         why=found.why,
     )
@@ -228,7 +235,7 @@ def _interval(
     return mean_interval(after - before, clusters, level=level)
 
 
-def _no_loss(
+def _within(
     after: NDArray[np.float64],
     before: NDArray[np.float64],
     clusters: NDArray[np.int64],
@@ -236,16 +243,21 @@ def _no_loss(
     margin: float,
     *,
     shares: bool,
-) -> float:
+) -> Equivalence:
     if not isfinite(margin):
-        return nan
+        return Equivalence(nan, nan)
     if shares:
-        return change_equivalence(after, before, clusters, margin=margin).no_loss
-    return equivalence(found, margin=margin).no_loss
+        return change_equivalence(after, before, clusters, margin=margin)
+    return equivalence(found, margin=margin)
 
 
-def _anew(scores: NDArray[np.float64], clusters: NDArray[np.int64], level: float) -> Value:
-    if scores.shape[0] < 2 or scores.shape[1] != clusters.size or np.isnan(scores).any():
+def _anew(rows: pd.DataFrame, items: pd.Index[Any], clusters: NDArray[np.int64], level: float) -> Value:
+    """The mean over seeds and items with an interval for both; undefined unless every seed saw every item."""
+    if rows["seed"].nunique() < 2:
+        return Value(nan)
+    wide = rows.pivot_table(index="seed", columns=["dataset", "item"], values="change")
+    scores = wide.reindex(columns=items).to_numpy(float)
+    if np.isnan(scores).any():
         return Value(nan)
     found = over_seeds_and_items(scores, clusters, level=level)
     return Value(found.value, found.low, found.high)

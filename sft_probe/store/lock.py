@@ -46,6 +46,21 @@ def locked(output_dir: Path) -> Iterator[None]:
             _write(file, "")
 
 
+def holder(output_dir: Path) -> str:
+    """Who is writing to the folder now, in words; empty if nobody is, or the file system cannot tell."""
+    try:
+        import fcntl
+
+        with (output_dir / LOCK).open("r", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return file.read().strip() or "another process"
+    except (ImportError, OSError):
+        pass
+    return ""
+
+
 def _taken(file: IO[str]) -> bool:
     """Take the lock of an open file, which ends with it. False if somebody else has it."""
     try:

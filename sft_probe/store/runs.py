@@ -23,7 +23,7 @@ from sft_probe.store.migrations import migrate
 from sft_probe.store.writer import RunWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Container, Mapping
     from pathlib import Path
 
     import pandas as pd
@@ -103,6 +103,17 @@ class RunStore:
         ended = (MANIFEST, FAILURE)
         return tuple(f.name for f in self._folders() if not any((f / name).is_file() for name in ended))
 
+    def so_far(self, run_id: str) -> pd.DataFrame:
+        """What an unfinished run has measured until now, columns `schema.MEASUREMENT_COLUMNS`."""
+        schema, tables = SCHEMAS["measurements"], []
+        for part in sorted((self.folder / run_id / "parts" / "measurements").glob("*.parquet")):
+            try:
+                tables.append(pq.read_table(part, schema=schema))
+            except (OSError, pa.ArrowInvalid):  # the run finished or began anew while it was read
+                continue
+        frame: pd.DataFrame = pa.concat_tables([schema.empty_table(), *tables]).to_pandas()
+        return frame
+
     def config(self, run_id: str) -> dict[str, Any]:
         """The config a run was opened with. Raises: StoreError if there is no such run."""
         path = self.folder / run_id / "config.yaml"
@@ -110,31 +121,34 @@ class RunStore:
             raise StoreError(f"there is no run '{run_id}'.", file=self.folder)
         return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
 
-    def files(self, table: str) -> tuple[Path, ...]:
+    def files(self, table: str, runs: Container[str] | None = None) -> tuple[Path, ...]:
         """The Parquet files of one table over all finished runs, each checked against its hash.
 
+        runs: ids of those to read; all if not given.
         Raises: StoreError, naming the file, if one is damaged or missing.
         """
         paths = []
         for manifest in self.runs():
+            if runs is not None and manifest.run not in runs:
+                continue
             manifest.verify(self.folder / manifest.run)
             paths.append(self.folder / manifest.run / f"{table}.parquet")
         return tuple(paths)
 
-    def measurements(self) -> pd.DataFrame:
-        """All measurements of the finished runs, columns `schema.MEASUREMENT_COLUMNS`."""
-        return self._frame("measurements")
+    def measurements(self, runs: Container[str] | None = None) -> pd.DataFrame:
+        """All measurements of the finished runs, or of these, columns `schema.MEASUREMENT_COLUMNS`."""
+        return self._frame("measurements", runs)
 
-    def items(self) -> pd.DataFrame:
-        """All items of the finished runs, columns `schema.ITEM_COLUMNS`."""
-        return self._frame("items")
+    def items(self, runs: Container[str] | None = None) -> pd.DataFrame:
+        """All items of the finished runs, or of these, columns `schema.ITEM_COLUMNS`."""
+        return self._frame("items", runs)
 
     def train_log(self) -> pd.DataFrame:
         """What the trainer logged: run, arm, seed, step, metric, value."""
         return self._frame("train_log")
 
-    def _frame(self, table: str) -> pd.DataFrame:
-        tables = [pq.read_table(path, schema=SCHEMAS[table]) for path in self.files(table)]
+    def _frame(self, table: str, runs: Container[str] | None = None) -> pd.DataFrame:
+        tables = [pq.read_table(path, schema=SCHEMAS[table]) for path in self.files(table, runs)]
         whole = pa.concat_tables(tables) if tables else SCHEMAS[table].empty_table()
         frame: pd.DataFrame = whole.to_pandas()
         return frame

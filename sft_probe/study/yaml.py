@@ -43,11 +43,11 @@ def parse_study(text: str, *, file: str = "study", overrides: Mapping[str, str] 
     overrides: values in YAML by dotted key, e.g. `{"training.max_steps": "10"}`; they win over the text.
     Raises: SpecError with file, key path and remedy.
     """
-    raw = _read(text, file)
+    raw = read_yaml(text, file)
     if not isinstance(raw, dict):
         raise SpecError("expected keys and values, such as `name: my_study`.", file=file)
     for key, value in (overrides or {}).items():
-        change(raw, key, _read(value, file), file)
+        change(raw, key, read_yaml(value, file), file)
     nested = fold(raw, file)
     check_keys(nested, file=file)
     try:
@@ -81,7 +81,8 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _read(text: str, file: str) -> Any:
+def read_yaml(text: str, file: str) -> Any:
+    """Safe YAML as plain values. Raises: SpecError with line and column."""
     try:
         return yaml.load(text, Loader=_Loader)  # a SafeLoader
     except yaml.MarkedYAMLError as error:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from sft_probe.cli.main import main
+from sft_probe.report.rules import load_rules
 from sft_probe.study.yaml import load_study
 
 
@@ -23,3 +24,10 @@ def test_init_replaces_nothing_unless_forced(tmp_path: Path, capsys: pytest.Capt
     assert path.read_text() == "mine"
     assert main(["init", str(path), "--force"]) == 0
     assert path.read_text() != "mine"
+
+
+def test_init_writes_rules_that_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "gate.yaml"
+    assert main(["init", str(path), "--template", "gate"]) == 0
+    assert load_rules(path).rules
+    assert f"--rules {path}" in capsys.readouterr().out

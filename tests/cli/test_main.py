@@ -37,26 +37,17 @@ def test_help_needs_nothing_heavy() -> None:
 def test_commands_are_all_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     shown = capsys.readouterr().out
-    names = (
-        "demo",
-        "init",
-        "validate",
-        "run",
-        "job",
-        "probe",
-        "report",
-        "view",
-        "ls",
-        "query",
-        "world",
-        "calibrate",
-    )
+    names = ("demo", "init", "validate", "run", "job", "probe", "report", "view", "ls", "query", "world")
+    names += ("compare", "gate", "card", "calibrate")
     assert [name for name in names if f"  {name} " not in shown] == []
 
 
 @pytest.mark.parametrize(
     "command",
-    ["demo", "init", "run", "probe", "view", "query", "job", "ls runs", "world gates", "calibrate"],
+    [
+        *("demo", "init", "run", "probe", "view", "compare", "gate", "query", "job", "ls runs"),
+        *("world gates", "calibrate"),
+    ],
 )
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command.split(), "--help"]) == 0

@@ -1,4 +1,4 @@
-"""The report is served to this machine only, and nothing but the report."""
+"""Reports and their index are served to this machine only, and nothing else."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from sft_probe.cli.view import report_server
 from sft_probe.errors import StoreError
+from sft_probe.report.serving import report_server
+from sft_probe.store.runs import RunStore
 
 
 @pytest.fixture
@@ -19,6 +20,9 @@ def folder(tmp_path: Path) -> Path:
     (folder / "figures").mkdir(parents=True)
     (folder / "report.html").write_text("<h1>report</h1>")
     (folder / "figures" / "a.svg").write_text("<svg/>")
+    (folder / "weights.bin").write_text("secret")
+    config = {"arm": "a", "seed": 0, "digest": "d"}
+    RunStore(folder / "deep & er").open_run("a-seed0", config=config, environment={})
     (tmp_path / "secret.txt").write_text("secret")
     (folder / "link.txt").symlink_to(tmp_path / "secret.txt")
     return folder
@@ -51,7 +55,11 @@ def test_files_of_the_report_are_served(port: int, path: str, content: str) -> N
 
 
 @pytest.mark.parametrize(
-    "path", ["/../secret.txt", "/%2e%2e/secret.txt", "/link.txt", "/figures/", "/", "/none.html"]
+    "path",
+    [
+        *("/../secret.txt", "/%2e%2e/secret.txt", "/link.txt", "/figures/", "/none.html", "/weights.bin"),
+        *("/?study=..", "/?study=none", "/deep%20%26%20er/runs/a-seed0/config.yaml"),
+    ],
 )
 def test_nothing_else_is(port: int, path: str) -> None:
     status, content = get(port, path)
@@ -60,8 +68,19 @@ def test_nothing_else_is(port: int, path: str) -> None:
     assert content != "secret"
 
 
+def test_the_index_leads_to_every_study(port: int) -> None:
+    status, index = get(port, "/")
+    assert status == 200
+    link = "/?study=deep%20%26%20er"
+    assert f'href="{link}"' in index
+    status, page = get(port, link)
+    assert status == 200
+    assert "a-seed0" in page
+
+
 def test_a_foreign_host_is_refused(port: int) -> None:
-    assert get(port, "/report.html", host="evil.example:80")[0] == 404
+    for path in ("/report.html", "/", "/?study=deep%20%26%20er"):
+        assert get(port, path, host="evil.example:80")[0] == 404
     assert get(port, "/report.html", host=f"localhost:{port}")[0] == 200
 
 
@@ -72,6 +91,6 @@ def test_it_listens_on_this_machine_only(folder: Path) -> None:
             report_server(folder, int(server.server_address[1]))
 
 
-def test_a_folder_without_report_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="there is no report"):
+def test_a_folder_without_study_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="neither a study nor a report"):
         report_server(tmp_path, 0)

@@ -1,42 +1,112 @@
-"""The page as a browser sees it: its script runs under its own policy, and nothing is refused."""
+"""The pages as a browser sees them: their scripts run under their own policy, and nothing is refused."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from html import escape
 from pathlib import Path
 
 import pytest
 
 from sft_probe.report.build import ReportPaths
+from sft_probe.report.comparison import compare
+from sft_probe.report.comparison_page import comparison_page
+from sft_probe.report.serving import report_server
+from sft_probe.store.lock import locked
+from sft_probe.store.runs import RunStore
+
+from .synthetic import ENVIRONMENT, HOSTILE, Arm, config
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+Opened = tuple[str, str]
 
 
 @pytest.fixture(scope="module")
-def opened(report: ReportPaths, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """The page's elements after its script has run, and what the browser logged."""
+def browse(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Opened]:
+    """Opens an address; gives the page's elements after its script has run, and what the browser logged."""
     if BROWSER is None:
         if os.environ.get("SFT_PROBE_CI"):
             pytest.fail("CI must have Chromium")
         pytest.skip("no Chromium here")
-    profile: Path = tmp_path_factory.mktemp("profile")
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
-    options += [f"--user-data-dir={profile}", "--virtual-time-budget=5000", "--dump-dom"]
-    done = subprocess.run(
-        [BROWSER, *options, report.html.as_uri()], capture_output=True, text=True, timeout=180, check=True
-    )
-    return done.stdout, done.stderr
+
+    def opened(address: str) -> Opened:
+        profile: Path = tmp_path_factory.mktemp("profile")
+        options = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom"]
+        options += [f"--user-data-dir={profile}", "--virtual-time-budget=5000"]
+        options += ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
+        done = subprocess.run(
+            [BROWSER, *options, address], capture_output=True, text=True, timeout=180, check=True
+        )
+        return done.stdout, done.stderr
+
+    return opened
 
 
-def test_the_console_stays_silent(opened: tuple[str, str]) -> None:
+@pytest.fixture(scope="module")
+def opened(report: ReportPaths, browse: Callable[[str], Opened]) -> Opened:
+    return browse(report.html.as_uri())
+
+
+@pytest.fixture(scope="module")
+def compared(
+    study: Path, browse: Callable[[str], Opened], tmp_path_factory: pytest.TempPathFactory
+) -> Opened:
+    page = tmp_path_factory.mktemp("compared") / "page.html"
+    runs = (str(study / "runs" / name) for name in ("full_high-seed0", "lora-seed0"))
+    page.write_text(comparison_page(compare(*runs)), encoding="utf-8")
+    return browse(page.as_uri())
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a server of a folder with one study that is being written to."""
+    root = tmp_path_factory.mktemp("shelf")
+    begun = root / "begun"
+    run = RunStore(begun).open_run("full-seed0", config=config("full", 0), environment=ENVIRONMENT)
+    for step in (0, 1, 3):
+        run.append(step, "task_alignment", Arm("full", 0).task_alignment(step))
+    (begun / "study.yaml").write_text(f'name: "{HOSTILE[0]}"\n')
+    with locked(begun), report_server(root, 0) as serving:
+        thread = threading.Thread(target=serving.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{serving.server_address[1]}"
+        serving.shutdown()
+        thread.join()
+
+
+def complaints(log: str) -> list[str]:
+    return [line for line in log.splitlines() if "CONSOLE" in line]
+
+
+def test_the_console_stays_silent(opened: Opened) -> None:
     _, log = opened
-    complaints = [line for line in log.splitlines() if "CONSOLE" in line]
-    assert complaints == []
+    assert complaints(log) == []
 
 
-def test_the_script_made_tables_sortable_and_filled_the_browser(opened: tuple[str, str]) -> None:
+def test_the_script_made_tables_sortable_and_filled_the_browser(opened: Opened) -> None:
     elements, _ = opened
     assert '<th scope="col"><button type="button">' in elements
     assert elements.count("<select") >= 3
+
+
+def test_a_comparison_shows_hostile_answers_as_text(compared: Opened) -> None:
+    elements, log = compared
+    assert complaints(log) == []
+    shown, _, _ = elements.partition('<script type="application/json"')
+    assert shown.count('<article class="item') == 20
+    assert [text for text in HOSTILE if escape(text, quote=False) in shown]
+    assert "<script>alert" not in elements
+
+
+@pytest.mark.parametrize("path", ["/", "/?study=begun"])
+def test_live_pages_run_under_their_policy(server: str, path: str, browse: Callable[[str], Opened]) -> None:
+    elements, log = browse(f"{server}{path}")
+    assert complaints(log) == []
+    assert 'data-refresh="5"' in elements
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in elements
+    assert "running" in elements
+    assert '<button type="button" id="theme" aria-label' in elements

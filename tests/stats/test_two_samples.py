@@ -1,9 +1,17 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import ttest_ind
 
 from sft_probe.measures.membership import placements
-from sft_probe.stats.two_samples import auc_interval, difference_interval, inclusion_effect
+from sft_probe.stats.intervals import Interval, normal, t_test, wilson
+from sft_probe.stats.two_samples import (
+    auc_interval,
+    difference_interval,
+    estimates_interval,
+    inclusion_effect,
+)
 
 
 def test_welch_is_scipys() -> None:
@@ -75,3 +83,51 @@ def test_the_interval_of_an_effect_covers_the_truth(run_sd: float) -> None:
         found, _ = inclusion_effect(scores, included)
         hits += found.low <= 1 <= found.high
     assert 0.91 <= hits / 300 <= 0.995
+
+
+def of_share(right: int, n: int) -> Interval:
+    low, high = wilson(right / n, n, normal(0.95))
+    return Interval(value=right / n, low=low, high=high, n=n)
+
+
+def test_two_estimates_differ_as_newcombe_printed_it() -> None:
+    """Newcombe 1998, Statistics in Medicine 17:873, table II, method 10: 56/70 against 48/80."""
+    found = estimates_interval(of_share(48, 80), of_share(56, 70))
+    assert (found.value, found.low, found.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
+
+
+def test_a_difference_of_estimates_turns_round_with_its_sides() -> None:
+    one, two = of_share(3, 40), of_share(20, 60)
+    there, back = estimates_interval(one, two), estimates_interval(two, one)
+    assert (there.low, there.high) == pytest.approx((-back.high, -back.low))
+    assert there.se == pytest.approx(back.se)
+
+
+@pytest.mark.parametrize("right", range(30, 56, 5))
+def test_a_difference_of_estimates_is_tested_as_its_limits_say(right: int) -> None:
+    found = replace(estimates_interval(of_share(30, 70), of_share(right, 70)), df=1e6)
+    assert (t_test(found) < 0.05) == (found.low > 0)
+
+
+def test_an_exact_estimate_adds_no_width_and_an_unknown_one_leaves_none() -> None:
+    some = Interval(value=3.0, low=2.0, high=5.0, n=9)
+    exact = estimates_interval(Interval(value=1.0, se=0.0), some)
+    assert (exact.value, exact.low, exact.high) == pytest.approx((2.0, 1.0, 4.0))
+    unknown = estimates_interval(Interval(value=1.0), some)
+    assert (unknown.value, unknown.why) == (2.0, "no interval")
+    assert np.isnan(unknown.low)
+
+
+def test_other_levels_stretch_as_student_does() -> None:
+    one, two = (Interval(value=v, low=v - 1, high=v + 1, se=0.4, df=5.0) for v in (0.0, 2.0))
+    wide, narrow = (estimates_interval(one, two, level=level) for level in (0.95, 0.9))
+    assert (narrow.high - narrow.value) / (wide.high - wide.value) == pytest.approx(2.0150 / 2.5706, rel=1e-4)
+
+
+@pytest.mark.parametrize(("p", "q"), [(0.5, 0.5), (0.1, 0.3), (0.95, 0.9)])
+def test_a_difference_of_estimates_covers_the_truth(p: float, q: float) -> None:
+    rng, covered = np.random.default_rng(5), 0
+    for one, two in zip(rng.binomial(60, p, 1500), rng.binomial(90, q, 1500), strict=True):
+        found = estimates_interval(of_share(int(one), 60), of_share(int(two), 90))
+        covered += found.low <= q - p <= found.high
+    assert 0.935 < covered / 1500 < 0.975
