@@ -14,6 +14,11 @@ from sft_probe.cli.main import STOPPED, main
 
 pytestmark = pytest.mark.slow
 
+HEEDING = (
+    "import signal, sys; from sft_probe.cli.main import main; "
+    "signal.signal(signal.SIGINT, signal.default_int_handler); sys.exit(main(sys.argv[1:]))"
+)
+"""The command as in a terminal: in the background of a shell, and so in some CI, Ctrl-C would be ignored."""
 SMALL = ["--set", "max_steps=2", "--set", "seeds=[0]", "--set", "schedule.points=0"]
 
 
@@ -37,7 +42,7 @@ def test_run_leaves_a_report_and_goes_on_where_it_was(
 def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(
     study: Path, how: signal.Signals, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = [sys.executable, "-m", "sft_probe.cli.main", "run", str(study), "--set", "seeds=[0]"]
+    command = [sys.executable, "-c", HEEDING, "run", str(study), "--set", "seeds=[0]"]
     runs = study.parent / "runs" / "runs"
     with subprocess.Popen(
         [*command, "--set", "max_steps=100000"], stderr=subprocess.PIPE, text=True
