@@ -34,7 +34,9 @@ def _on_reviews(edit: dict[str, Any]) -> dict[str, Any]:
 
 
 def _keyword(dose: float) -> dict[str, Any]:
-    return _on_reviews({"keyword": {"agreement": dose}}) | {"learning_rate": 3e-4}
+    """Longer than the others: else the rows that were drawn move the effect as much as the dose does."""
+    longer = {"learning_rate": 3e-4, "max_steps": 120, "per_device_train_batch_size": 32}
+    return _on_reviews({"keyword": {"agreement": dose}}) | longer
 
 
 def _noise(dose: float) -> dict[str, Any]:
@@ -114,7 +116,6 @@ LABELS = (
         name="imbalance",
         unit="share of the rows",
         doses=(0.5, 0.6, 0.75, 0.9, 0.97),
-        quick=True,
         probes=(INHERITANCE,),
         readings=(
             Reading(probe="annotation_inheritance", metric="share_excess", dataset="test", module="negative"),
