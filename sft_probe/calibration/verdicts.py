@@ -87,11 +87,7 @@ def _mutants(evidence: Evidence) -> Iterator[Miss]:
 
 
 def _size(evidence: Evidence) -> Iterator[Miss]:
-    """Nulls rejected too often; beyond doubt if the interval lies above the goal.
-
-    Intervals of single runs at the null dose are never beyond doubt: they speak of items, while what is left
-    of chance among the training rows is learned like anything else, and runs of one seed share it.
-    """
+    """Nulls rejected too often; beyond doubt if the interval lies above the goal."""
     for null in evidence.nulls:
         if null.rate is not None and null.rate > SIZE:
             yield Miss(
@@ -103,7 +99,7 @@ def _size(evidence: Evidence) -> Iterator[Miss]:
                 low=null.low,
                 high=null.high,
                 n=null.n,
-                verdict="not calibrated" if _beyond_doubt(null) else "weak",
+                verdict="not calibrated" if null.low is not None and null.low > SIZE else "weak",
             )
     tests = {
         probe: sum(null.n for null in evidence.nulls if null.probe == probe) for probe in evidence.probes
@@ -111,11 +107,6 @@ def _size(evidence: Evidence) -> Iterator[Miss]:
     for probe, n in tests.items():
         if n < FEWEST_NULLS:
             yield Miss(goal="few_nulls", probe=probe, wanted=FEWEST_NULLS, n=n, verdict="weak")
-
-
-def _beyond_doubt(null: Null) -> bool:
-    of_one_run = null.kind == "dose_0" and null.level == "item"
-    return not of_one_run and null.low is not None and null.low > SIZE
 
 
 def _power(evidence: Evidence) -> Iterator[Miss]:
