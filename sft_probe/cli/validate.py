@@ -210,6 +210,7 @@ def plan(spec: StudySpec, data: DataSets, tokenizer: PreTrainedTokenizerBase) ->
     """
     from sft_probe.data.mix import replayed_rows
     from sft_probe.study.arms import looks_at, stages_of
+    from sft_probe.study.spec import SFT
 
     lengths = _lengths(spec, data, tokenizer)
     table: list[tuple[object, ...]] = []
@@ -217,7 +218,7 @@ def plan(spec: StudySpec, data: DataSets, tokenizer: PreTrainedTokenizerBase) ->
         replay = arm.regulariser.replay
         for stage in stages_of(spec, name):
             training, own = stage.training, lengths[stage.spec.data or "train"]
-            replayed = replay if stage.spec.objective == "sft" else None
+            replayed = replay if stage.spec.objective == SFT else None
             total = len(own) + (replayed_rows(len(own), replayed.fraction) if replayed else 0)
             batch = training.per_device_train_batch_size * training.gradient_accumulation_steps
             tokens = sum(own) / len(own)

@@ -17,6 +17,7 @@ from sft_probe.store.runs import RunStore, RunWriter
 from sft_probe.study.arms import Job, Stage, looks_at, resolve, stages_of
 from sft_probe.study.progress import Progress
 from sft_probe.study.schedule import stage_steps
+from sft_probe.study.spec import SFT
 from sft_probe.train.divergence import StopIfDiverged
 from sft_probe.train.edits.pipeline import make_edits
 from sft_probe.train.host import ProbeHost
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from sft_probe.probes.battery import Battery
     from sft_probe.study.spec import StudySpec
 
-SFT = "sft"
 LOOK_UNITS = 12  # one look at a model costs about as much as this many training steps; steers only the bar
 
 

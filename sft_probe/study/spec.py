@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from sft_probe.errors import nearest
 
+SFT = "sft"  # the objective of a stage unless it names another
+
 
 class Spec(BaseModel):
     """Frozen, and unknown keys are an error. Field docstrings reach the JSON schema for editors."""
@@ -151,7 +153,7 @@ class StopSpec(Spec):
 class StageSpec(Spec):
     """One training after another within an arm, with what is not given here as in the arm."""
 
-    objective: str = "sft"
+    objective: str = SFT
     """What is minimised: `sft`, `dpo`, `kto`. See `sft-probe ls objectives`."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of the objective, e.g. `beta: 0.1` for dpo."""

@@ -11,7 +11,7 @@ from sft_probe.data.examples import DataSets
 from sft_probe.errors import SpecError
 from sft_probe.registry import make
 from sft_probe.study.arms import Stage, stages_of
-from sft_probe.study.spec import ArmSpec, StageSpec
+from sft_probe.study.spec import SFT, ArmSpec, StageSpec
 from sft_probe.train.regularisers.attach import make_regularisers
 from sft_probe.train.sft import ArmRun, TrainedArm, adapted, make_method, regularising, trained_arm
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from sft_probe.train.objectives import Objective
 
 TRAIN = "train"
-SFT = "sft"
 
 
 def train_arm(
