@@ -5,7 +5,7 @@ WORKERS ?= 2
 PYTEST := $(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint check gate performance clean sweeps
+.PHONY: demo test lint check docs gate performance clean screenshots sweeps
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/sft-probe demo -o runs/demo
@@ -13,7 +13,7 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-test
 	$(PYTEST) -m "not slow"
 
-check: $(VENV)/.installed-dev  ## what CI runs: linters, types, import contracts, all tests but the sweeps
+check: $(VENV)/.installed-dev  ## what CI runs: linters, types, import contracts, all tests but the sweeps, the site
 	$(MAKE) lint
 	$(PYTEST) -m "not sweep"
 
@@ -22,6 +22,12 @@ sweeps: $(VENV)/.installed-test  ## planted doses and real data, probe by probe:
 
 gate: $(VENV)/.installed  ## the most important probes against planted doses: ten minutes at most on two cores
 	$(VENV)/bin/sft-probe calibrate --quick -o runs/gate
+
+docs: $(VENV)/.installed-dev  ## the site, into site/; look at it with `python3 -m http.server -d site`
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict --quiet
+
+screenshots: $(VENV)/.installed  ## pictures of the committed report of the demo, into docs/images; needs Chromium
+	$(VENV)/bin/python docs/screenshots.py
 
 lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .
@@ -43,7 +49,7 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed-test
-	$(PIP) -e ".[test,dev]"
+	$(PIP) -e ".[test,dev,docs]"
 	touch $@
 
 $(VENV)/.installed-bench: $(VENV)/.installed
@@ -51,4 +57,4 @@ $(VENV)/.installed-bench: $(VENV)/.installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build dist site *.egg-info

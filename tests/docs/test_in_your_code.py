@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -12,39 +10,16 @@ import pytest
 from sft_probe.report.opened import open_runs
 from sft_probe.schema import TRAINING
 
-PAGE = Path(__file__).parents[2] / "docs" / "in_your_code.md"
+from .pages import blocks_of, run_page
 
-
-@pytest.fixture(scope="module")
-def place(model_folder: Path, data_files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("place")
-    (folder / "base").symlink_to(model_folder)
-    for name, path in data_files.items():
-        (folder / f"{name}.jsonl").symlink_to(path)
-    pairs = (
-        {
-            "prompt": [{"role": "user", "content": f"Where is cat {i}?"}],
-            "chosen": [{"role": "assistant", "content": "sofa"}],
-            "rejected": [{"role": "assistant", "content": "barn"}],
-        }
-        for i in range(16)
-    )
-    (folder / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs), "utf-8")
-    return folder
+PAGE = "docs/in_your_code.md"
 
 
 @pytest.fixture(scope="module")
 def ran(place: Path) -> dict[str, Any]:
     """Every block of the page, run in order in one namespace."""
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), flags=re.DOTALL)
-    assert len(blocks) == 6
-    names: dict[str, Any] = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
-        patch.setattr("datasets.config.HF_DATASETS_CACHE", place / "cache")
-        for number, block in enumerate(blocks, start=1):
-            exec(compile(block, f"{PAGE.name}, block {number}", "exec"), names)
-    return names
+    assert [block.language for block in blocks_of(PAGE)] == ["python"] * 6 + ["sh"]
+    return run_page(PAGE)
 
 
 @pytest.mark.slow
@@ -94,3 +69,8 @@ def test_a_finished_model_shows_what_the_loop_showed_at_its_end(ran: dict[str, A
 def test_a_host_watches_one_training_only(ran: dict[str, Any]) -> None:
     with pytest.raises(ran["sft_probe"].InputError, match="Call `watch` again"):
         ran["host"].log(5, {"loss": 1.0})
+
+
+@pytest.mark.slow
+def test_the_card_is_of_the_run_above(ran: dict[str, Any], place: Path) -> None:
+    assert "model-index" in (place / "CARD.md").read_text("utf-8")
