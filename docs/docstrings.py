@@ -1,7 +1,7 @@
 """Docstrings of this house for the reference: what is said of arguments and results becomes a list.
 
-A docstring says it in one block, `name: what it is.  other: what that is.  Returns: …`, each at the start of a
-line or behind two spaces.
+A docstring says it in one block, `name: what it is.  other: what that is.  Returns: …`, each at the start of
+a line or behind two spaces.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class HouseStyle(griffe.Extension):
 
 
 def as_markdown(text: str) -> str:
-    """A docstring with every block of entries as a list; the first paragraph too, where it is nothing else."""
+    """A docstring with every block of entries as a list."""
     return "\n\n".join(_block(block) for block in _escaped(text).split("\n\n"))
 
 

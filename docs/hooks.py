@@ -1,4 +1,4 @@
-"""What the site shows beside `docs/`: pages of the repository that it links to, and the help of every command.
+"""What the site shows beside `docs/`: pages of the repository that it links to, and the help of commands.
 
 Links are written as they work in the repository. On the site they lead to the page that stands for the file;
 where there is none, their words stay.
@@ -68,9 +68,10 @@ def _on_site(path: Path) -> str:
 
 def _commands_page() -> str:
     """The help of every command, as the program prints it."""
-    from sft_probe.cli.main import app
     from typer.main import get_command
     from typer.testing import CliRunner
+
+    from sft_probe.cli.main import app
 
     runner = CliRunner()
     parts = ["# Commands\n", "What `--help` prints, command by command.\n"]
