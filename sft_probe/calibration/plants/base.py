@@ -22,6 +22,7 @@ class Reading:
         stratum: of the row; "{dose}" in it stands for the dose.
         sign: 1 where the number rises with the dose, -1 where it falls.
         recover: from the number to an estimate of the dose, where truth is known in the number's terms.
+        edge: whether that estimate cannot lie below the null dose, as a probability cannot lie below 0.
     """
 
     probe: str
@@ -32,6 +33,7 @@ class Reading:
     layer: int | None = None
     sign: Literal[1, -1] = 1
     recover: Callable[[float], float] | None = None
+    edge: bool = False
 
     def value(self, rows: pd.DataFrame, dose: float) -> float:
         """The number in the rows of one cell, at the last step that the probe looked at.
