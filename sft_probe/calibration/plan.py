@@ -32,8 +32,8 @@ def planned(plants: Iterable[Plant], mode: Mode) -> tuple[Cell, ...]:
 
     quick: the null, the middle and the top dose with three seeds, and the base read a second time. full:
     every dose with every seed of the plant, of which the null and the middle dose are seen by the probes of
-    all plants, and all nulls; of looks at the base, those of headline plants are seen by all probes. own: all
-    doses and the nulls that ask nothing of the rows.
+    all plants, and all nulls; of looks at the base, those of headline plants are seen by all probes, and of plants
+    with the same training only one. own: all doses and the nulls that ask nothing of the rows.
     """
     makers = {"quick": _quick, "full": _full, "own": _own}
     return tuple(cell for plant in plants for cell in makers[mode](plant))
@@ -50,7 +50,8 @@ def _full(plant: Plant) -> Iterator[Cell]:
     ends = plant.doses[0], middle(plant.doses)
     for dose in plant.doses:
         for nth, seed in enumerate(_seeds(plant.seeds)):
-            yield Cell(plant.name, dose, seed, DOSE, panel=dose in ends and nth < PANEL_SEEDS)
+            seen_by_all = dose in ends and nth < PANEL_SEEDS and not plant.trained_as
+            yield Cell(plant.name, dose, seed, DOSE, panel=seen_by_all)
     yield from _looks(plant, (SAME, NUMERICS, BF16), panel=plant.seeds >= HEADLINE_SEEDS)
     if plant.name not in READ_IN_THE_ROWS:
         yield from (Cell(plant.name, plant.doses[0], seed, SHAM) for seed in _seeds(NULL_SEEDS))

@@ -72,6 +72,7 @@ class Plant:
         readings: the numbers that should move; the first one is the headline.
         expected: probes beside those of the readings that may rightly react, and why, in one sentence each.
         study: a dose -> the part of a study that plants it: data, one arm named "arm", training and so on.
+        trained_as: another plant with the same training, whose cells all probes have seen already.
         saturates: whether the headline is known to level off within the doses.
         note: what a reader of the certificate should know.
     """
@@ -85,6 +86,7 @@ class Plant:
     readings: tuple[Reading, ...]
     expected: Mapping[str, str] = field(default_factory=dict)
     study: Callable[[float], dict[str, Any]]
+    trained_as: str = ""
     saturates: bool = False
     note: str = ""
 

@@ -178,6 +178,7 @@ COURSE = (
         ),
         expected=expects(**dict.fromkeys(FARTHER, FURTHER)),
         study=_drift,
+        trained_as="drift",
         note="The same training as for drift, read inside the model.",
     ),
     Plant(
@@ -205,6 +206,7 @@ COURSE = (
         ),
         expected=expects(**dict.fromkeys(FARTHER, FURTHER)),
         study=_drift,
+        trained_as="drift",
         note="The same training as for drift, read as what it costs.",
     ),
     Plant(
