@@ -32,8 +32,8 @@ def planned(plants: Iterable[Plant], mode: Mode) -> tuple[Cell, ...]:
 
     quick: the null, the middle and the top dose with three seeds, and the base read a second time. full:
     every dose with every seed of the plant, of which the null and the middle dose are seen by the probes of
-    all plants, and all nulls; of looks at the base, those of headline plants are seen by all probes, and of plants
-    with the same training only one. own: all doses and the nulls that ask nothing of the rows.
+    all plants, and all nulls; of looks at the base, those of headline plants are seen by all probes, and
+    of plants with the same training one. own: all doses and the nulls that ask nothing of the rows.
     """
     makers = {"quick": _quick, "full": _full, "own": _own}
     return tuple(cell for plant in plants for cell in makers[mode](plant))
