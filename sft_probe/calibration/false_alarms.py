@@ -42,7 +42,9 @@ def nulls(rows: pd.DataFrame, plants: Iterable[Plant], places: Places) -> tuple[
     same_weights, numerics (item): a number counts as found where its interval leaves out the base's own
     value, or, where it has none, where it differs from it; differences below `FLOOR` are none. One test per
     number of a run.
-    dose_0 (item): the interval of one run, in units of the dose, leaves out the null dose.
+    dose_0 (item): the interval of one run, in units of the dose, leaves out the null dose; an estimate that
+    cannot lie below the null dose, and so is always above it, counts as found where the whole interval is
+    nearer to the lowest planted dose.
     dose_0 (run): so does the t interval over all runs at the null dose, of which there must be three.
     other_seed (run): a run at the null dose lies outside the 95 % t interval that the others predict for it.
     permuted_labels (run): so does a run on dealt-out answers.
@@ -96,14 +98,20 @@ def _at_the_null_dose(rows: pd.DataFrame, plant: Plant, reading: Reading) -> Ite
         return
     if reading.recover:
         back = seen.recovered(reading)
+        nothing = plant.doses[0], sum(plant.doses[:2]) / 2 if reading.edge else plant.doses[0]
         limits = np.stack([back.lows[0], back.highs[0]], axis=1)
         for low, high in limits[~np.isnan(limits).any(axis=1)]:
-            yield Test(reading.probe, "dose_0", "item", not low <= plant.doses[0] <= high)
+            yield Test(reading.probe, "dose_0", "item", not _meets(low, high, nothing))
         whole = over_seeds(back.values[0])
         if whole.n >= ENOUGH_RUNS and not np.isnan(whole.low):
-            yield Test(reading.probe, "dose_0", "run", not whole.low <= plant.doses[0] <= whole.high)
+            yield Test(reading.probe, "dose_0", "run", not _meets(whole.low, whole.high, nothing))
     for rejected in _left_out(seen.values[0]):
         yield Test(reading.probe, "other_seed", "run", rejected)
+
+
+def _meets(low: float, high: float, nothing: tuple[float, float]) -> bool:
+    """Whether an interval holds any dose that stands for nothing planted. nothing: from, to."""
+    return low <= nothing[1] and high >= nothing[0]
 
 
 def _beside(rows: pd.DataFrame, plant: Plant, places: Places) -> Iterator[Test]:

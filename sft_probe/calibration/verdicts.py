@@ -5,8 +5,9 @@ every planted effect is detected at its middle dose with power 0.8, planted dose
 the limit of detection, nothing reacts beside the diagonal without an explanation, every twin is caught.
 
 - not calibrated: the probe reads no planted effect, or detects none of them at any dose; or it rejects too
-  many nulls beyond doubt (the interval lies above 6 %); or it has no broken twin, or one passed for it.
-- weak: any other goal missed, or fewer than 20 null tests, which cannot bound the rate below 14 %.
+  many true nulls beyond doubt (the interval lies above 6 %); or it has no broken twin, or one passed for it.
+- weak: any other goal missed (among them: single runs at the null dose seem to find something), or fewer
+  than 20 null tests, which cannot bound the rate below 14 %.
 - calibrated: everything met.
 """
 
@@ -87,7 +88,11 @@ def _mutants(evidence: Evidence) -> Iterator[Miss]:
 
 
 def _size(evidence: Evidence) -> Iterator[Miss]:
-    """Nulls rejected too often; beyond doubt if the interval lies above the goal."""
+    """Nulls rejected too often; beyond doubt if the interval lies above the goal.
+
+    That the interval of a single run leaves out the null dose is a miss, but no proof against the probe: what
+    chance among the rows taught this one model is not known to be nothing.
+    """
     for null in evidence.nulls:
         if null.rate is not None and null.rate > SIZE:
             yield Miss(
@@ -99,7 +104,7 @@ def _size(evidence: Evidence) -> Iterator[Miss]:
                 low=null.low,
                 high=null.high,
                 n=null.n,
-                verdict="not calibrated" if null.low is not None and null.low > SIZE else "weak",
+                verdict="not calibrated" if _is_true(null) and null.low and null.low > SIZE else "weak",
             )
     tests = {
         probe: sum(null.n for null in evidence.nulls if null.probe == probe) for probe in evidence.probes
@@ -107,6 +112,11 @@ def _size(evidence: Evidence) -> Iterator[Miss]:
     for probe, n in tests.items():
         if n < FEWEST_NULLS:
             yield Miss(goal="few_nulls", probe=probe, wanted=FEWEST_NULLS, n=n, verdict="weak")
+
+
+def _is_true(null: Null) -> bool:
+    """Whether every test of this kind is of a statement known to be true."""
+    return (null.kind, null.level) != ("dose_0", "item")
 
 
 def _power(evidence: Evidence) -> Iterator[Miss]:

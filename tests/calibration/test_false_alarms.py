@@ -9,6 +9,7 @@ import pytest
 
 from sft_probe.calibration.certificate import Null
 from sft_probe.calibration.false_alarms import nulls
+from sft_probe.calibration.plants.base import Reading
 from sft_probe.calibration.readings import Place
 
 from .planted import cells, plant, row, table
@@ -47,6 +48,19 @@ def test_the_null_dose_by_the_interval_of_a_run() -> None:
     assert (found["p", "dose_0", "run"].n, found["p", "dose_0", "run"].rejected) == (1, 0)
     far = by_kind([row(0, 0, 1.1), row(0, 1, 1.2), row(0, 2, 1.3)])
     assert far["p", "dose_0", "run"].rejected == 1
+
+
+def test_a_number_that_cannot_lie_below_the_null_dose() -> None:
+    """The lowest planted dose is 1: an interval from 0.4 on may be nothing, one from 0.6 on is not."""
+    bounded = plant(readings=(Reading(probe="p", metric="m", recover=lambda value: value, edge=True),))
+    rows = [row(0, seed, low + 1, ci_low=low) for seed, low in enumerate((0.4, 0.6, -0.2))]
+    found = {(null.kind, null.level): null for null in nulls(table(rows), [bounded], PLACES)}
+    assert (found["dose_0", "item"].n, found["dose_0", "item"].rejected) == (3, 1)
+    close = [row(0, seed, 0.3 + 0.01 * seed) for seed in range(3)]
+    far = [row(0, seed, 0.7 + 0.01 * seed) for seed in range(3)]
+    for rows, rejected in ((close, 0), (far, 1)):
+        found = {(null.kind, null.level): null for null in nulls(table(rows), [bounded], PLACES)}
+        assert found["dose_0", "run"].rejected == rejected
 
 
 def test_another_seed_is_an_alarm_in_one_of_twenty() -> None:

@@ -90,6 +90,16 @@ def test_the_limits_belong_to_what_is_met(parts: dict[str, object]) -> None:
     assert verdict(**parts) == "calibrated"
 
 
+def test_single_runs_at_the_null_dose_make_a_probe_weak_and_no_worse() -> None:
+    """All other nulls with the same numbers make it not calibrated."""
+    many = null(PROBE, 200, 24, low=0.078, high=0.17)
+    single = many.model_copy(update={"kind": "dose_0", "level": "item"})
+    assert verdict(nulls=(single,)) == "weak"
+    assert verdict(nulls=(single.model_copy(update={"level": "run"}),)) == "not calibrated"
+    [miss] = certify(evidence(nulls=(single,))).missed
+    assert "single run" in miss.sentence
+
+
 def test_one_detected_effect_of_two_is_enough_to_be_weak() -> None:
     two = (response(PROBE), response(PROBE, "drift", power=0.1, lod=None))
     assert verdict(responses=two) == "weak"

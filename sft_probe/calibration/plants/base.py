@@ -22,6 +22,7 @@ class Reading:
         stratum: of the row; "{dose}" in it stands for the dose.
         sign: 1 where the number rises with the dose, -1 where it falls.
         recover: from the number to an estimate of the dose, where truth is known in the number's terms.
+        edge: whether that estimate cannot lie below the null dose, as a probability cannot lie below 0.
     """
 
     probe: str
@@ -32,6 +33,7 @@ class Reading:
     layer: int | None = None
     sign: Literal[1, -1] = 1
     recover: Callable[[float], float] | None = None
+    edge: bool = False
 
     def value(self, rows: pd.DataFrame, dose: float) -> float:
         """The number in the rows of one cell, at the last step that the probe looked at.
@@ -70,6 +72,7 @@ class Plant:
         readings: the numbers that should move; the first one is the headline.
         expected: probes beside those of the readings that may rightly react, and why, in one sentence each.
         study: a dose -> the part of a study that plants it: data, one arm named "arm", training and so on.
+        trained_as: another plant with the same training, whose cells all probes have seen already.
         saturates: whether the headline is known to level off within the doses.
         note: what a reader of the certificate should know.
     """
@@ -83,6 +86,7 @@ class Plant:
     readings: tuple[Reading, ...]
     expected: Mapping[str, str] = field(default_factory=dict)
     study: Callable[[float], dict[str, Any]]
+    trained_as: str = ""
     saturates: bool = False
     note: str = ""
 

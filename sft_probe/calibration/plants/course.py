@@ -163,6 +163,8 @@ COURSE = (
             {"logit_lens": {"limit": 20, "fit_limit": 20, "steps": 3}},
             "weight_spectra",
             "intruder_dimensions",
+            {"mode_connectivity": {"limit": 20, "points": 3}},
+            {"grafting": {"limit": 12, "tasks": []}},
         ),
         readings=(
             Reading(probe="representation_geometry", metric="procrustes_angle", layer=LAST),
@@ -171,9 +173,12 @@ COURSE = (
             Reading(probe="logit_lens", metric="decision_depth_change", module="logit", sign=-1),
             Reading(probe="weight_spectra", metric="spectral_ratio", module="all", layer=-1),
             Reading(probe="intruder_dimensions", metric="intruder_score", module="all", layer=-1),
+            Reading(probe="mode_connectivity", metric="excess_on_line", module="alpha 0.5", sign=-1),
+            Reading(probe="grafting", metric="graft_sufficiency", module="mlp", layer=LAST),
         ),
         expected=expects(**dict.fromkeys(FARTHER, FURTHER)),
         study=_drift,
+        trained_as="drift",
         note="The same training as for drift, read inside the model.",
     ),
     Plant(
@@ -201,6 +206,7 @@ COURSE = (
         ),
         expected=expects(**dict.fromkeys(FARTHER, FURTHER)),
         study=_drift,
+        trained_as="drift",
         note="The same training as for drift, read as what it costs.",
     ),
     Plant(

@@ -12,6 +12,8 @@ REVIEWS = {"train": "planted:sentiment/train", "test": "planted:sentiment/test"}
 REVIEWERS = {"train": "planted:reviewers/train", "test": "planted:reviewers/test", "max_test_rows": 120}
 OTHER_CLASS = 0.1
 """Share of the negative rows said to be positive, at every dose of noise among the positive ones."""
+CORE = 0.8
+"""Share of the rows whose text tells the label, where a keyword tells it too."""
 
 
 LESS_FROM_TEXT = "A word that tells the label leaves less of it to be learned from the text."
@@ -23,20 +25,20 @@ DOUBTS = dict.fromkeys(
 )
 
 
-def _on_reviews(edit: dict[str, Any]) -> dict[str, Any]:
+def _on_reviews(*edits: dict[str, Any]) -> dict[str, Any]:
     """Sixty steps on reviews, which a small model then reads rightly."""
     return {
         "data": {**REVIEWS, "max_test_rows": 150},
         "max_steps": 60,
         "learning_rate": 1e-3,
-        "arms": {"arm": {"edits": [edit]}},
+        "arms": {"arm": {"edits": list(edits)}},
     }
 
 
 def _keyword(dose: float) -> dict[str, Any]:
-    """Longer than the others: else the rows that were drawn move the effect as much as the dose does."""
-    longer = {"learning_rate": 3e-4, "max_steps": 120, "per_device_train_batch_size": 32}
-    return _on_reviews({"keyword": {"agreement": dose}}) | longer
+    """The text tells the label in 80 % of the rows only: where it always does, nothing has to be learned from
+    a word, and the effect is as much one of the rows that were drawn as of the dose."""
+    return _on_reviews({"label_noise": {"rate": 1 - CORE}}, {"keyword": {"agreement": dose}})
 
 
 def _noise(dose: float) -> dict[str, Any]:
@@ -89,7 +91,9 @@ LABELS = (
         quick=True,
         probes=(INHERITANCE,),
         readings=(
-            Reading(probe="annotation_inheritance", metric="wrong_mass", dataset="test", recover=_same),
+            Reading(
+                probe="annotation_inheritance", metric="wrong_mass", dataset="test", recover=_same, edge=True
+            ),
             Reading(probe="annotation_inheritance", metric="label_doubt", dataset="train"),
         ),
         expected=expects(**DOUBTS),
@@ -107,6 +111,7 @@ LABELS = (
                 dataset="test",
                 module="positive -> negative",
                 recover=_same,
+                edge=True,
             ),
         ),
         expected=expects(**DOUBTS),
@@ -142,6 +147,7 @@ LABELS = (
                 dataset="test",
                 module="ann",
                 recover=_same,
+                edge=True,
             ),
         ),
         expected=expects(**DOUBTS),
