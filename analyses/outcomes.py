@@ -30,11 +30,24 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """key: its number in the README.  sentence: what is expected.  rule: when it counts as reproduced."""
+    """key: its number in the README.  sentence: what is expected.  rule: when it counts as reproduced.
+
+    number: what is computed from each seed, in words.  bound: above which it must lie.  margin: if given, it
+    must lie between -margin and margin instead.
+    """
 
     key: str
     sentence: str
-    rule: str
+    rule: str = ""
+    number: str = ""
+    bound: float = 0.0
+    margin: float | None = None
+
+    @property
+    def said(self) -> str:
+        """The rule, or what follows from number and bound."""
+        limit = f"above {self.bound:g}" if self.margin is None else f"within ±{self.margin:g}"
+        return self.rule or f"{self.number} {limit}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +103,14 @@ def by_seed(values: Iterable[float]) -> Interval:
     return over_seeds(numbers)
 
 
+def judge(prediction: Prediction, values: Iterable[float], digits: int = 3) -> Finding:
+    """Hold one value per seed against the bound or the margin of a prediction."""
+    found = by_seed(values)
+    margin = prediction.margin
+    outcome = above(found, prediction.bound) if margin is None else within(found, margin)
+    return Finding(prediction=prediction, outcome=outcome, measured=shown(found, digits), interval=found)
+
+
 def judge_above(
     prediction: Prediction, values: Iterable[float], *, what: str, bound: float = 0.0, digits: int = 3
 ) -> Finding:
@@ -113,7 +134,7 @@ def outcome_table(findings: Sequence[Finding]) -> str:
     """Every prediction with its rule, its outcome and the numbers, as Markdown."""
     lines = ["| # | prediction | pass rule | outcome | measured |", "|---|---|---|---|---|"]
     lines += [
-        f"| {f.prediction.key} | {f.prediction.sentence} | {f.prediction.rule} | **{f.outcome}** "
+        f"| {f.prediction.key} | {f.prediction.sentence} | {f.prediction.said} | **{f.outcome}** "
         f"| {f.measured} |"
         for f in findings
     ]
