@@ -49,7 +49,7 @@ def arms_table(found: pd.DataFrame) -> str:
     """Every arm as Markdown."""
     lines = [
         "Means over seeds, nats/token. *At the level*: forgetting at the loss that full fine-tuning and "
-        "every rank of LoRA reach, in the seeds where the arm reaches it. WiSE-FT acts at the end only.",
+        "LoRA of rank 16 both reach, in the seeds where the arm reaches it. WiSE-FT acts at the end only.",
         "",
         "| arm | loss at the end | forgetting at the end | forgetting at the level | seeds there |",
         "|---|---|---|---|---|",

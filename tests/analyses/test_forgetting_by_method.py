@@ -49,16 +49,16 @@ def world(seed: int, shift: float = 0.0) -> pd.DataFrame:
 
 def test_forgetting_is_read_where_a_course_first_gets_to_the_level() -> None:
     own = world(0)
-    level = level_of(own)  # LoRA 2 gets to 2, the others lower
-    assert level == pytest.approx(2.2)
-    assert at_level(own, "full", level) == pytest.approx(0.5 * (10 - 2.2) / 8)
-    assert at_level(own, "lora16", level) == pytest.approx(0.1 + 0.2 * (3 - 2.2) / 1.8)
+    level = level_of(own)  # LoRA 16 gets to 1.2, full fine-tuning lower
+    assert level == pytest.approx(1.32)
+    assert at_level(own, "full", level) == pytest.approx(0.5 + 0.5 * (2 - 1.32))
+    assert at_level(own, "lora16", level) == pytest.approx(0.1 + 0.2 * (3 - 1.32) / 1.8)
     assert np.isnan(at_level(own, "dora16", level))
 
 
 def test_the_numbers_of_a_seed() -> None:
     numbers = numbers_of(world(0))
-    full = 0.5 * 7.8 / 8
+    full = 0.5 + 0.5 * (2 - 1.32)
     assert numbers["2"] == pytest.approx(1.0)
     assert numbers["3"] == pytest.approx(0.9)
     assert numbers["4"] == pytest.approx(4 - full)  # never at the level: as it ended
@@ -80,7 +80,7 @@ def test_a_line_must_fall() -> None:
     [
         ((0.0, 0.01, 0.02), Outcome.REPRODUCED),
         ((-0.9, -0.91, -0.92), Outcome.NOT_REPRODUCED),
-        ((-0.9, 0.0, 0.9), Outcome.INCONCLUSIVE),
+        ((-2.0, 0.0, 2.0), Outcome.INCONCLUSIVE),
     ],
 )
 def test_each_outcome_can_be_reached(shifts: tuple[float, ...], outcome: Outcome) -> None:
@@ -123,7 +123,7 @@ def test_it_runs_from_end_to_end(tmp_path: Path) -> None:
         "max_steps": "2",
         "schedule.steps": "[0, 1, 2]",
         "arms": "{full_1e-3: {learning_rate: 1.0e-3}, lora16_1e-3: {method: lora, learning_rate: 1.0e-3}}",
-        "probes": "[task_alignment: {max_new_tokens: 2}, label_free_forgetting: {dataset: generic, limit: 4}]",
+        "probes": "[task_alignment: {max_new_tokens: 2}, label_free_forgetting: {limit: 4}]",
     }
     typed = [text for key, value in settings.items() for text in ("--set", f"{key}={value}")]
     assert (
