@@ -120,9 +120,9 @@ def judge_above(
     return Finding(prediction=prediction, outcome=above(found, bound), measured=measured, interval=found)
 
 
-def shown(found: Interval, digits: int = 3) -> str:
-    """An interval in words, with the number of seeds."""
-    seeds = f"{found.n} seed{'s' if found.n != 1 else ''}"
+def shown(found: Interval, digits: int = 3, unit: str = "seed") -> str:
+    """An interval in words, with the number of seeds, or of what else was drawn anew."""
+    seeds = f"{found.n} {unit}{'s' if found.n != 1 else ''}"
     if not isfinite(found.value):
         return f"not defined ({found.why or 'no value'})"
     if not isfinite(found.low):
