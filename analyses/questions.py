@@ -42,15 +42,16 @@ class Question:
 class Given:
     """What the command line says.
 
-    seeds: how many, those of the study if not given.  full: the size for a GPU.  settings: keys of the
-    study by dotted name, values as YAML.  executor: where runs are made.  command: as it was typed.
-    rest: what only this question asks for.
+    seeds: how many, those of the study if not given.  full: the size for a GPU.  report: whether the runs
+    get their own.  settings: keys of the study by dotted name, values as YAML.  executor: where runs are
+    made.  command: as it was typed.  rest: what only this question asks for.
     """
 
     output_dir: Path
     reports: Path
     seeds: int | None = None
     full: bool = False
+    report: bool = True
     settings: Mapping[str, str] = field(default_factory=dict)
     executor: Executor | None = None
     command: str = ""
@@ -70,6 +71,7 @@ def command_line(question: Question, argv: Sequence[str] | None = None, *, folde
     parser.add_argument("--seeds", type=int, help="how many; three if not given")
     parser.add_argument("--full", action="store_true", help="the size for a GPU: full.yaml over study.yaml")
     parser.add_argument("--set", action="append", metavar="KEY=VALUE", help="change a key of the study")
+    parser.add_argument("--no-report", action="store_true", help="without the reports of the runs")
     parser.add_argument("--executor", metavar="NAME", help="where runs are made, e.g. local; else here")
     parser.add_argument("--with", action="append", metavar="KEY=VALUE", help="option of the executor")
     given = vars(parser.parse_args(argv))
@@ -78,6 +80,7 @@ def command_line(question: Question, argv: Sequence[str] | None = None, *, folde
         reports=given["reports"],
         seeds=given["seeds"],
         full=given["full"],
+        report=not given["no_report"],
         settings=parse_settings(given["set"]),
         executor=executor_of(given["executor"], given["with"]),
         command=" ".join((parser.prog, *argv)),
@@ -106,13 +109,13 @@ def study_of(
     return parse_study(text, file=str(path), overrides=changes)
 
 
-def carry_out(spec: StudySpec, given: Given, *, report: bool = True) -> None:
+def carry_out(spec: StudySpec, given: Given) -> None:
     """Run or resume a study and build its report, under a progress bar."""
     from sft_probe.cli.progress import Bar
 
     with Bar() as bar:
         run_study(spec, progress=bar, executor=given.executor)
-        if report:
+        if given.report:
             build_report(spec.output_dir)
 
 

@@ -67,19 +67,23 @@ def figure(found: pd.DataFrame) -> str:
     from sft_probe.report.charts import COLOURS, MARKERS, Panel
 
     means = found.groupby(["arm", "step"])[["loss", "forgotten"]].mean().reset_index()
+    means["family"], means["rate"] = (
+        family_of(means["arm"]),
+        means["arm"].str.rpartition("_")[2].astype(float),
+    )
 
     def drawn(family: str) -> Panel:
-        own = means[family_of(means["arm"]) == family]
+        own = means[means["family"] == family]
 
         def draw(axes: Axes) -> None:
-            for place, (arm, course) in enumerate(own.groupby("arm")):
+            for place, (rate, course) in enumerate(own.groupby("rate")):
                 axes.plot(
                     course["loss"],
                     course["forgotten"],
                     color=COLOURS[place],
                     marker=MARKERS[place],
                     markersize=4,
-                    label=str(arm).rpartition("_")[2],
+                    label=f"{rate:g}",
                 )
             axes.set_xscale("log")
             axes.set_yscale("symlog", linthresh=0.01)
@@ -87,8 +91,7 @@ def figure(found: pd.DataFrame) -> str:
             axes.set_ylim(min(0.0, means["forgotten"].min()), means["forgotten"].max() * 1.3)
             axes.set_xlabel("loss on the task (learned →)")
             axes.set_ylabel("forgetting")
-            if len(own):
-                axes.legend(frameon=False, fontsize=7, title="rate", title_fontsize=7)
+            axes.legend(frameon=False, fontsize=7, title="rate", title_fontsize=7)
 
         title = NAMES.get(family, family)
         return Panel(title=title, draw=draw, alt=f"Forgetting against loss with {title}")
@@ -98,5 +101,5 @@ def figure(found: pd.DataFrame) -> str:
         "What is forgotten on the way to the same loss",
         "Forgetting (cross-entropy with what the base would say, nats/token) against loss of new answers "
         "(nats/token), means over seeds, looks joined",
-        [drawn(family) for family in SHOWN],
+        [drawn(family) for family in SHOWN if (means["family"] == family).any()],
     )

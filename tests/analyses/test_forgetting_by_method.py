@@ -127,7 +127,19 @@ def test_it_runs_from_end_to_end(tmp_path: Path) -> None:
     }
     typed = [text for key, value in settings.items() for text in ("--set", f"{key}={value}")]
     assert (
-        main(["-o", str(tmp_path / "run"), "--reports", str(tmp_path / "page"), "--seeds", "1", *typed]) == 0
+        main(
+            [
+                "-o",
+                str(tmp_path / "run"),
+                "--reports",
+                str(tmp_path / "page"),
+                "--seeds",
+                "1",
+                "--no-report",
+                *typed,
+            ]
+        )
+        == 0
     )
     page = (tmp_path / "page" / "README.md").read_text("utf-8")
     assert page.count("**inconclusive**") == 10
