@@ -49,8 +49,8 @@ PLACED = (
     Prediction(key="6", sentence="New individuals cost old facts", number="accuracy lost on world_facts"),
     Prediction(
         key="7",
-        sentence="What the MLPs add moves more than what attention adds",
-        number="relative drift, MLP less attention,",
+        sentence="What the MLPs add moves more than where attention looks",
+        number="relative drift of MLP outputs less share of attention that moved",
     ),
     Prediction(key="8", sentence="Attention patterns stay", number="0.1 less share of attention that moved"),
     Prediction(
@@ -84,9 +84,13 @@ def right(study: pd.DataFrame, stratum: str) -> pd.Series:
 
 
 def losses(study: pd.DataFrame, arm: str) -> pd.Series:
-    """Training loss by class, seed and step of one arm."""
+    """Training loss by class, seed and step of one arm: the mean per token since the look before."""
+    looks = np.unique(study.loc[(study["probe"] == "task_alignment") & (study["step"] > 0), "step"])
     rows = study[(study["metric"] == "stratum_loss") & (study["arm"] == arm)]
-    return rows.set_index(["stratum", "seed", "step"])["value"].sort_index()
+    ends = looks[np.searchsorted(looks, rows["step"])]
+    sums = rows.assign(step=ends, whole=rows["value"] * rows["n"]).groupby(["stratum", "seed", "step"])
+    whole, tokens = sums["whole"].sum(), sums["n"].sum()
+    return whole / tokens
 
 
 def facts_of(told: pd.Series, fits: pd.Series, weak: pd.Series, seed: int) -> dict[str, float]:
@@ -144,7 +148,7 @@ def blocks_of(own: pd.DataFrame) -> dict[str, float]:
     fell = float(facts.get("graft_change", np.nan)) < 0
     return {
         "6": -float(facts.get("accuracy_change", np.nan)),
-        "7": mean("relative_drift", "mlp") - mean("relative_drift", "attention"),
+        "7": mean("relative_drift", "mlp") - mean("attention_moved_share"),
         "8": STILL - mean("attention_moved_share"),
         "9": restored("mlp") - restored("attention") if fell else np.nan,
     }
