@@ -1,0 +1,1 @@
+"""Which method forgets least at the same learning?"""

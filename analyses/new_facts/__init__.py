@@ -1,0 +1,1 @@
+"""What do facts that are new to the base do to those it had?"""

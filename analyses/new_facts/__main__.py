@@ -1,0 +1,5 @@
+"""`python -m analyses.new_facts`."""
+
+from analyses.new_facts.run import main
+
+raise SystemExit(main())

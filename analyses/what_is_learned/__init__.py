@@ -1,0 +1,1 @@
+"""Of what is the gain made, for four kinds of task?"""
