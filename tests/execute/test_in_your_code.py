@@ -37,7 +37,7 @@ def place(model_folder: Path, data_files: dict[str, Path], tmp_path_factory: pyt
 def ran(place: Path) -> dict[str, Any]:
     """Every block of the page, run in order in one namespace."""
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), flags=re.DOTALL)
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     names: dict[str, Any] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
@@ -88,6 +88,7 @@ def test_a_finished_model_shows_what_the_loop_showed_at_its_end(ran: dict[str, A
     assert len(probed) > 1
     assert probed == pytest.approx(last(open_runs(place / "runs/loop")), rel=1e-5)
     assert set(ran["memory"].measurements.arm) == {"base", "loop"}
+    assert set(ran["studied"].measurements.arm) == {"base", "full"}
 
 
 @pytest.mark.slow
