@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +33,8 @@ def executed(path: Path) -> NotebookNode:
     notebook = nbformat.read(path, as_version=4)
     with TemporaryDirectory() as place:
         resources = {"metadata": {"path": place}}
-        NotebookClient(notebook, timeout=SECONDS, kernel_name="python3", resources=resources).execute()
+        client = NotebookClient(notebook, timeout=SECONDS, kernel_name="python3", resources=resources)
+        client.execute(env={**os.environ, "PYTHONWARNINGS": "ignore:IProgress"})  # tqdm asks for ipywidgets
     return stripped(notebook)
 
 

@@ -19,6 +19,7 @@ from sft_probe.execute.checking import Checked, check
 from sft_probe.execute.local import run_study
 from sft_probe.execute.pairs import look, names_of, prepare_looks
 from sft_probe.execute.prepare import load_data_set, set_threads
+from sft_probe.execute.quiet import quiet
 from sft_probe.models.load import (
     LoadedModel,
     base_inside,
@@ -80,10 +81,11 @@ def probe(  # noqa: PLR0913  (a function for notebooks: all but three arguments 
     named = spec.model_name_or_path if isinstance(base, str | Path) else loaded.path
     try:
         set_threads(spec, loaded)
-        prepared, store = prepare_looks(loaded, sets, specs, folder, named=named), RunStore(folder)
-        look(BASE, None, prepared, store, Silent())
-        for name, subject in subjects.items():
-            look(name, subject, prepared, store, Silent())
+        with quiet():
+            prepared, store = prepare_looks(loaded, sets, specs, folder, named=named), RunStore(folder)
+            look(BASE, None, prepared, store, Silent())
+            for name, subject in subjects.items():
+                look(name, subject, prepared, store, Silent())
     finally:
         torch.set_num_threads(threads)
     return open_runs(folder, keep=temporary)
@@ -101,7 +103,8 @@ def run(
       are finished, if some failed.
     """
     spec, temporary = _study(study, output_dir)
-    run_study(spec)
+    with quiet():
+        run_study(spec)
     return open_runs(spec.output_dir, lang=lang, keep=temporary)
 
 

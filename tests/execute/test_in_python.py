@@ -132,7 +132,7 @@ def test_a_study_of_keys_and_values_runs_as_its_text_does(study: dict[str, Any],
 
 
 def test_a_study_is_checked_before_it_runs(study: dict[str, Any], tmp_path: Path) -> None:
-    assert validate(study).sentences() == []
+    assert {finding.severity for finding in validate(study).findings} == {"warning", "info"}
     rows = Path(study["data"]["train"]).read_text("utf-8").splitlines()
     (tmp_path / "test.jsonl").write_text("\n".join([rows[3], *rows[:2]]), "utf-8")
     study["data"]["test"] = str(tmp_path / "test.jsonl")

@@ -44,6 +44,11 @@ def test_a_figure_draws_itself_and_has_its_numbers(runs: Runs, tmp_path: Path) -
         assert len(figure.matplotlib().axes) >= len(figure.chart.panels)
 
 
+def test_every_figure_has_a_picture(runs: Runs) -> None:
+    assert "weight_map" in runs.figures
+    assert all(figure.png for figure in runs.figures.values())
+
+
 def test_every_figure_of_the_report_is_drawn_or_its_absence_explained(runs: Runs) -> None:
     names = [chart.name for section in runs.story.sections for chart in section.charts]
     assert set(names) == {*runs.figures, *runs.missing}
