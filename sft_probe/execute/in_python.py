@@ -165,8 +165,9 @@ def _study(
         folder = Path(output_dir) if output_dir else study.output_dir
         return study.model_copy(update={"output_dir": folder}), None
     raw = read_yaml(study, "study") if isinstance(study, str) else study
-    given = dict(raw) if isinstance(raw, Mapping) else {}
-    temporary = None
+    if not isinstance(raw, Mapping):
+        return parse_study(str(study)), None  # which says what is expected
+    given, temporary = dict(raw), None
     if output_dir:
         given["output_dir"] = str(output_dir)
     elif "output_dir" not in given:

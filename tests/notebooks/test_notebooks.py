@@ -18,7 +18,7 @@ from sft_probe import testing
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PUBLIC = ("sft_probe.observe.needs", "sft_probe.observe.interventions", "sft_probe.probes.rows")
-NAMES = {"sft_probe": sft_probe.__all__, "sft_probe.testing": testing.__all__}
+NAMES = {"sft_probe": [*sft_probe.__all__, "__file__"], "sft_probe.testing": testing.__all__}
 MACHINE = re.compile(r"/(home|root|tmp|work|Users|var|mnt|usr|opt)/|[A-Z]:\\\\|sft-probe-\w{8}")
 NOISE = re.compile(r"Warning|\bit/s\b|\d%\||Traceback|\x1b\[")
 READMES = ("README.md", "README.zh-CN.md")

@@ -11,6 +11,7 @@ import pytest
 
 from sft_probe.errors import SpecError, StoreError
 from sft_probe.report.opened import BEFORE_AFTER, Runs, open_runs
+from sft_probe.report.pictures import as_png
 from sft_probe.schema import ITEM_COLUMNS, MEASUREMENT_COLUMNS
 from sft_probe.store.runs import RunStore
 
@@ -42,11 +43,6 @@ def test_a_figure_draws_itself_and_has_its_numbers(runs: Runs, tmp_path: Path) -
         assert not figure.table.empty
         assert figure.save(tmp_path / f"{figure.name}.svg").read_text("utf-8") == figure.svg
         assert len(figure.matplotlib().axes) >= len(figure.chart.panels)
-
-
-def test_every_figure_has_a_picture(runs: Runs) -> None:
-    assert "weight_map" in runs.figures
-    assert all(figure.png for figure in runs.figures.values())
 
 
 def test_every_figure_of_the_report_is_drawn_or_its_absence_explained(runs: Runs) -> None:
@@ -88,9 +84,9 @@ def test_a_text_shows_the_verdict_and_no_path(runs: Runs, study: Path) -> None:
 
 
 def test_a_picture_is_the_same_each_time_and_holds_all_text(runs: Runs) -> None:
-    figure = runs.figures["forgetting"]
-    assert figure.png == open_runs(runs.folder).figures["forgetting"].png
+    figure = runs.figures["weight_map"]  # with colour bars, which need room of their own
     drawn = figure.matplotlib()
+    assert figure.png == as_png(drawn)
     written = " ".join(text.get_text() for text in drawn.texts)
     assert set(f"{figure.title} {figure.subtitle} {figure.note}".split()) <= set(written.split())
 
