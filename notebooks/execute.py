@@ -44,7 +44,7 @@ def stripped(notebook: NotebookNode) -> NotebookNode:
     for number, cell in enumerate(notebook.cells):
         cell.id, cell.metadata = f"cell-{number:02d}", NotebookNode()
         for output in cell.get("outputs", ()):
-            output.pop("metadata", None) if output.output_type == "stream" else output.update(metadata={})
+            output.get("metadata", {}).pop("needs_background", None)
     return notebook
 
 

@@ -98,8 +98,8 @@ class Figure:
     def __repr__(self) -> str:
         return f"{self.title}\n{self.subtitle}"
 
-    def _repr_png_(self) -> bytes:
-        return self.png
+    def _repr_png_(self) -> tuple[bytes, dict[str, str]]:
+        return self.png, {"alt": f"{self.title}. {self.subtitle}"}
 
 
 @dataclass(frozen=True, repr=False)

@@ -38,7 +38,9 @@ def test_a_figure_draws_itself_and_has_its_numbers(runs: Runs, tmp_path: Path) -
         assert figure.title
         drawn = ElementTree.fromstring(figure.svg)
         assert drawn.tag.endswith("svg")
-        assert figure._repr_png_().startswith(b"\x89PNG")
+        png, says = figure._repr_png_()
+        assert png.startswith(b"\x89PNG")
+        assert figure.title in says["alt"]
         assert repr(figure).splitlines() == [figure.title, figure.subtitle]
         assert not figure.table.empty
         assert figure.save(tmp_path / f"{figure.name}.svg").read_text("utf-8") == figure.svg
