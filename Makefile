@@ -5,7 +5,7 @@ WORKERS ?= 2
 PYTEST := $(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint check docs gate performance clean screenshots sweeps
+.PHONY: demo test lint check docs gate notebooks performance clean screenshots sweeps
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/sft-probe demo -o runs/demo
@@ -35,6 +35,9 @@ lint: $(VENV)/.installed-dev
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
+notebooks: $(VENV)/.installed-dev  ## execute them anew and keep their outputs: five minutes on two cores
+	$(VENV)/bin/python -m notebooks.execute
+
 performance: $(VENV)/.installed-bench  ## benchmarks against other tools, a quarter of an hour; netrep is not in the registry
 	$(VENV)/bin/python -m pip show --quiet netrep || $(PIP) --no-deps git+https://github.com/ahwillia/netrep@0186b8a77ec1ebaf541cc8f7173cb2556df8a8f0
 	$(VENV)/bin/python -m analyses.performance -o reports/performance
@@ -49,7 +52,7 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed-test
-	$(PIP) -e ".[test,dev,docs]"
+	$(PIP) -e ".[test,dev,docs,notebooks]"
 	touch $@
 
 $(VENV)/.installed-bench: $(VENV)/.installed

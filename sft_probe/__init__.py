@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sft_probe.errors import GateNotMet, InputError, SftProbeError
-    from sft_probe.execute.in_python import probe
+    from sft_probe.execute.checking import Checked
+    from sft_probe.execute.in_python import probe, run, validate
     from sft_probe.execute.local import run_study
     from sft_probe.execute.pairs import Pairs, probe_checkpoints
     from sft_probe.execute.watching import Watch, watch
     from sft_probe.probes.base import About, Observed, Probe
     from sft_probe.probes.battery import Battery
+    from sft_probe.registry import register
     from sft_probe.report import build_report
     from sft_probe.report.opened import Figure, Runs, open_runs
     from sft_probe.schema import Item, Measurement, Measurements
@@ -30,6 +32,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "About": "sft_probe.probes.base",
     "Battery": "sft_probe.probes.battery",
+    "Checked": "sft_probe.execute.checking",
     "Figure": "sft_probe.report.opened",
     "GateNotMet": "sft_probe.errors",
     "InputError": "sft_probe.errors",
@@ -52,13 +55,17 @@ _HOMES = {
     "probe": "sft_probe.execute.in_python",
     "probe_checkpoints": "sft_probe.execute.pairs",
     "query": "sft_probe.store.query",
+    "register": "sft_probe.registry",
+    "run": "sft_probe.execute.in_python",
     "run_study": "sft_probe.execute.local",
+    "validate": "sft_probe.execute.in_python",
     "watch": "sft_probe.execute.watching",
 }
 
 __all__ = [
     "About",
     "Battery",
+    "Checked",
     "Figure",
     "GateNotMet",
     "InputError",
@@ -81,7 +88,10 @@ __all__ = [
     "probe",
     "probe_checkpoints",
     "query",
+    "register",
+    "run",
     "run_study",
+    "validate",
     "watch",
 ]
 

@@ -36,7 +36,6 @@ from sft_probe.errors import InputError, SftProbeError, first_line
 FAILED = 1
 INTERRUPTED = 130  # what typer makes of Ctrl-C
 STOPPED = "Stopped. What is finished is kept: the same command goes on from there."
-NOISY = r"(torch|transformers|trl|peft|datasets|accelerate)\b"  # their warnings are for programmers
 
 app = typer.Typer(
     name="sft-probe",
@@ -93,6 +92,8 @@ def _stop_alike() -> None:
 
 def _quiet_libraries() -> None:
     """Keep bars, hints and warnings of other libraries out of ours; what a user has set stays."""
+    from sft_probe.execute.quiet import NOISY
+
     if not sys.warnoptions:
         warnings.filterwarnings("ignore", module=NOISY)
     for name, value in {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,17 +14,15 @@ from sft_probe.cli.options import SetOption, StudyFile, parse_settings
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from sft_probe.data.audit import Finding
     from sft_probe.data.examples import DataSets
+    from sft_probe.execute.checking import Checked
     from sft_probe.execute.estimate import Estimate, Reach
-    from sft_probe.probes.base import Probe
     from sft_probe.probes.selection import Selection
     from sft_probe.study.spec import StudySpec
 
 COLUMNS = ("arm", "method", "rows", "tokens per row", "learning rate", "steps", "epochs", "looks", "runs")
 GROUPS = ("reads", "interventions", "data", "probes", "needs", "passes", "tokens", "shared", "answers ≤")
 LOOKS = ("look", "times", "passes", "tokens", "with padding", "shared", "answers ≤", "seconds each")
-MARKS = {"error": "✗", "warning": "!", "info": "·"}
 
 
 def validate(
@@ -36,13 +34,14 @@ def validate(
     settings: SetOption = None,
 ) -> None:
     """Check a study and its data; train nothing but the few steps that `--estimate` times."""
+    from sft_probe.execute.checking import check
     from sft_probe.execute.prepare import stop_on_errors
     from sft_probe.study.yaml import load_study
 
     spec = load_study(file, overrides=parse_settings(settings))
     study = check(spec)
-    if not as_json:
-        show(study.findings)
+    if not as_json and study.findings:
+        typer.echo("\n".join(study.sentences()))
     stop_on_errors(study.findings, spec.data.allow)
     arms = plan(spec, study.data, study.tokenizer) if estimate else []
     cost = _estimate(spec, study.chosen) if estimate else None
@@ -51,57 +50,11 @@ def validate(
         return
     if cost:
         show_estimate(arms, cost)
-    for name, about in study.left_out.items():
-        typer.echo(f"· {name} ({', '.join(about['needs'])}) will not be measured: {about['reason']}")
+    for sentence in study.absences():
+        typer.echo(sentence)
     sets = ", ".join(f"{name} {len(study.data[name]):,}" for name in study.data)
     seeds = ", ".join(map(str, spec.seeds))
     typer.echo(f"{file} can run. Arms: {', '.join(spec.arms)}; seeds: {seeds}; rows: {sets}.")
-
-
-class Checked(NamedTuple):
-    """A study that was read. left_out: needs and reason of each probe that the data do not allow."""
-
-    data: DataSets
-    tokenizer: PreTrainedTokenizerBase
-    chosen: Selection
-    findings: tuple[Finding, ...]
-    left_out: dict[str, dict[str, Any]]
-
-
-def check(spec: StudySpec) -> Checked:
-    """Read everything that a study names except the model. Raises: InputError for what cannot be used."""
-    from sft_probe.data.audit import audit
-    from sft_probe.data.chat import ensure_chat_template
-    from sft_probe.execute.prepare import fitting, load_data, make_probes, strata_of
-    from sft_probe.models.load import load_tokenizer, model_path
-    from sft_probe.probes.selection import select
-    from sft_probe.study.arms import trains_all_turns
-    from sft_probe.train.edits.pipeline import make_edits
-    from sft_probe.train.regularisers.attach import make_regularisers
-    from sft_probe.train.sft import make_method
-    from sft_probe.train.stages import check_stages
-
-    for arm in spec.arms.values():
-        make_method(arm)
-        make_regularisers(arm.regulariser.parts)
-        make_edits(arm.edits)
-    data = load_data(spec.data, spec.output_dir, seed=spec.data_seed)
-    path, trusted = model_path(spec.base.model_name_or_path), spec.base.trust_remote_code
-    tokenizer = load_tokenizer(path, trust_remote_code=trusted)
-    ensure_chat_template(tokenizer, spec.data.chat_template)
-    data = strata_of(fitting(data, spec.data, tokenizer), spec)
-    check_stages(spec, data)
-    probes = make_probes(spec.probes)
-    chosen = select(probes, data, optional={probe.name for probe in spec.probes if probe.optional})
-    left_out = {
-        probe.name: {"needs": kinds(probe), "reason": chosen.not_applicable[probe.name]}
-        for probe in probes
-        if probe.name in chosen.not_applicable
-    }
-    findings = audit(
-        data["train"], data["test"], tokenizer, spec.data.max_length, all_turns=trains_all_turns(spec)
-    )
-    return Checked(data, tokenizer, chosen, tuple(findings), left_out)
 
 
 def _plain(study: Checked, arms: list[tuple[object, ...]], cost: Estimate | None) -> dict[str, Any]:
@@ -114,11 +67,6 @@ def _plain(study: Checked, arms: list[tuple[object, ...]], cost: Estimate | None
     }
 
 
-def kinds(probe: Probe) -> list[str]:
-    """What a probe would look at."""
-    return sorted({type(need).__name__ for need in probe.needs()})
-
-
 def _estimate(spec: StudySpec, chosen: Selection) -> Estimate:
     from sft_probe.data.chat import ensure_chat_template
     from sft_probe.execute.estimate import estimate
@@ -129,12 +77,6 @@ def _estimate(spec: StudySpec, chosen: Selection) -> Estimate:
     set_threads(spec.base, base)
     ensure_chat_template(base.tokenizer, spec.data.chat_template)
     return estimate(spec, base, chosen, task_folders(spec.data.include_path, spec.output_dir))
-
-
-def show(findings: Iterable[Finding]) -> None:
-    """One line per finding, worst first."""
-    for finding in findings:
-        typer.echo(f"{MARKS[finding.severity]} {finding.code}: {finding.message}")
 
 
 def show_estimate(arms: list[tuple[object, ...]], cost: Estimate) -> None:

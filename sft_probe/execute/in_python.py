@@ -15,8 +15,11 @@ from sft_probe.data.chat import ensure_chat_template
 from sft_probe.data.examples import Dataset, DataSets
 from sft_probe.data.load import read_rows
 from sft_probe.errors import ModelError
+from sft_probe.execute.checking import Checked, check
+from sft_probe.execute.local import run_study
 from sft_probe.execute.pairs import look, names_of, prepare_looks
 from sft_probe.execute.prepare import load_data_set, set_threads
+from sft_probe.execute.quiet import quiet
 from sft_probe.models.load import (
     LoadedModel,
     base_inside,
@@ -31,7 +34,8 @@ from sft_probe.report.opened import Runs, open_runs
 from sft_probe.store.runs import BASE, RunStore
 from sft_probe.study.folding import probe_specs
 from sft_probe.study.progress import Silent
-from sft_probe.study.spec import ModelSpec
+from sft_probe.study.spec import ModelSpec, StudySpec
+from sft_probe.study.yaml import parse_study, read_yaml
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -77,13 +81,40 @@ def probe(  # noqa: PLR0913  (a function for notebooks: all but three arguments 
     named = spec.model_name_or_path if isinstance(base, str | Path) else loaded.path
     try:
         set_threads(spec, loaded)
-        prepared, store = prepare_looks(loaded, sets, specs, folder, named=named), RunStore(folder)
-        look(BASE, None, prepared, store, Silent())
-        for name, subject in subjects.items():
-            look(name, subject, prepared, store, Silent())
+        with quiet():
+            prepared, store = prepare_looks(loaded, sets, specs, folder, named=named), RunStore(folder)
+            look(BASE, None, prepared, store, Silent())
+            for name, subject in subjects.items():
+                look(name, subject, prepared, store, Silent())
     finally:
         torch.set_num_threads(threads)
     return open_runs(folder, keep=temporary)
+
+
+def run(
+    study: str | Mapping[str, Any] | StudySpec, *, output_dir: str | Path | None = None, lang: str = "en"
+) -> Runs:
+    """Train and probe every arm of a study; return what was measured.
+
+    study: YAML text, the same as keys and values, or what `load_study` read.  lang: as of `open_runs`.
+    output_dir: where runs are kept, and from where they are resumed; else as the study says, else a temporary
+      folder that lives as long as the result.
+    Raises: InputError before any compute if something given cannot be used; RunsFailed, once the other runs
+      are finished, if some failed.
+    """
+    spec, temporary = _study(study, output_dir)
+    with quiet():
+        run_study(spec)
+    return open_runs(spec.output_dir, lang=lang, keep=temporary)
+
+
+def validate(study: str | Mapping[str, Any] | StudySpec) -> Checked:
+    """Read a study, audit its data and choose its probes; train nothing. study: as for `run`.
+
+    Raises: InputError if something given cannot be used.
+    """
+    spec, _temporary = _study(study, None)
+    return check(spec)
 
 
 def as_data_sets(data: Rows | Mapping[str, Rows], output_dir: Path, limit: int | None = None) -> DataSets:
@@ -124,6 +155,25 @@ def base_in_memory(model: nn.Module, tokenizer: PreTrainedTokenizerBase | None) 
         )
     copied = cast("PreTrainedModel", shared_copy(model))
     return pristine(copied, own, path=name, device=next(model.parameters()).device)
+
+
+def _study(
+    study: str | Mapping[str, Any] | StudySpec, output_dir: str | Path | None
+) -> tuple[StudySpec, tempfile.TemporaryDirectory[str] | None]:
+    """A study with a folder for its runs, and what keeps that folder if it is a temporary one."""
+    if isinstance(study, StudySpec):
+        folder = Path(output_dir) if output_dir else study.output_dir
+        return study.model_copy(update={"output_dir": folder}), None
+    raw = read_yaml(study, "study") if isinstance(study, str) else study
+    if not isinstance(raw, Mapping):
+        return parse_study(str(study)), None  # which says what is expected
+    given, temporary = dict(raw), None
+    if output_dir:
+        given["output_dir"] = str(output_dir)
+    elif "output_dir" not in given:
+        temporary = tempfile.TemporaryDirectory(prefix="sft-probe-")
+        given["output_dir"] = temporary.name
+    return parse_study(given), temporary
 
 
 def _base(

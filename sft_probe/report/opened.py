@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from sft_probe.report.browser import changed
 from sft_probe.report.build import ReportPaths, build_report
-from sft_probe.report.charts import Chart, draw, figure_language, sheet, styled
+from sft_probe.report.charts import Chart, draw, figure_language, sheet
 from sft_probe.report.material import Material, load
+from sft_probe.report.pictures import as_png, picture
 from sft_probe.report.story import Story, tell
+from sft_probe.report.summaries import before_and_after
 from sft_probe.report.words import Words
 from sft_probe.store.atomic import write_text
 from sft_probe.store.query import query
@@ -24,6 +27,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawn
 
     from sft_probe.report.cells import Table
+
+BEFORE_AFTER = (
+    *("arm", "seed", "dataset", "stratum", "item", "cluster", "prompt", "target"),
+    *("said_before", "said_after", "before", "after", "change"),
+)
 
 
 def open_runs(folder: str | Path, *, lang: str = "en", keep: object = None) -> Runs:
@@ -37,11 +45,11 @@ def open_runs(folder: str | Path, *, lang: str = "en", keep: object = None) -> R
     return opened
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Figure:
     """A figure of the report: its finding as title, its drawing, and the table of the same numbers."""
 
-    chart: Chart = field(repr=False)
+    chart: Chart
 
     @property
     def name(self) -> str:
@@ -79,31 +87,28 @@ class Figure:
         return Path(path)
 
     def matplotlib(self) -> Drawn:
-        """The panels side by side as a matplotlib figure, to be changed."""
-        from matplotlib.figure import Figure as Drawn
+        """The same as a matplotlib figure, to be changed."""
+        return picture(self.chart)
 
-        widths = [panel.size[0] for panel in self.chart.panels]
-        with styled():
-            drawn = Drawn(
-                figsize=(sum(widths), max(panel.size[1] for panel in self.chart.panels)), layout="tight"
-            )
-            grid = drawn.subplots(1, len(widths), squeeze=False, width_ratios=widths)
-            for axes, panel in zip(grid[0], self.chart.panels, strict=True):
-                panel.draw(axes)
-                axes.set_title(panel.title)
-        return drawn
+    @cached_property
+    def png(self) -> bytes:
+        """The whole figure as a picture, which every place that shows notebooks can show."""
+        return as_png(picture(self.chart))
 
-    def _repr_svg_(self) -> str:
-        return self.svg
+    def __repr__(self) -> str:
+        return f"{self.title}\n{self.subtitle}"
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, str]]:
+        return self.png, {"alt": f"{self.title}. {self.subtitle}"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Runs:
     """Finished runs of one output folder. Frames are read when they are first asked for."""
 
     folder: Path
     lang: str = "en"
-    _keep: object = field(default=None, repr=False)
+    _keep: object = None
 
     @cached_property
     def runs(self) -> pd.DataFrame:
@@ -159,6 +164,17 @@ class Runs:
         """The tables of the report by name, at full precision."""
         return {table.name: frame_of(table) for table in self.story.tables()}
 
+    def before_after(self, probe: str, metric: str) -> pd.DataFrame:
+        """One row per arm, seed and example: what was said, and the metric, at step 0 and at the end.
+
+        Columns `BEFORE_AFTER`. Where the metric lies in [0, 1], right being above one half, `change` is
+        gained, lost, kept_right, or wrong both times: kept_wrong in the same words, reworded in others.
+        """
+        rows = before_and_after(self.material.items, probe, metric)
+        values = rows[["before", "after"]].to_numpy(dtype=float)
+        graded = rows.assign(change=changed(rows) if ((values >= 0) & (values <= 1)).all() else "")
+        return graded[list(BEFORE_AFTER)].reset_index(drop=True)
+
     def sql(self, statement: str) -> pd.DataFrame:
         """The answer to one SQL statement over `measurements`, `items`, `train_log` and `runs`.
 
@@ -169,6 +185,10 @@ class Runs:
     def report(self) -> ReportPaths:
         """Write the whole report beside the runs."""
         return build_report(self.folder, lang=self.lang)
+
+    def __repr__(self) -> str:
+        tiles = (f"{tile.headline} {tile.limits}".strip() + f": {tile.caption}" for tile in self.story.tiles)
+        return "\n".join((self.story.title, *self.verdict, self.story.covers, *tiles))
 
     def _repr_html_(self) -> str:
         words = Words(self.lang)

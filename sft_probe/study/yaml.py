@@ -7,6 +7,7 @@ a name or `name: {options}`.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,13 +38,15 @@ def load_study(path: str | Path, *, overrides: Mapping[str, str] | None = None) 
     return parse_study(text, file=str(path), overrides=overrides)
 
 
-def parse_study(text: str, *, file: str = "study", overrides: Mapping[str, str] | None = None) -> StudySpec:
-    """A study from YAML text. `file` is only named in errors.
+def parse_study(
+    study: str | Mapping[str, Any], *, file: str = "study", overrides: Mapping[str, str] | None = None
+) -> StudySpec:
+    """A study from YAML text, or from what such text says as keys and values. `file` is only named in errors.
 
     overrides: values in YAML by dotted key, e.g. `{"training.max_steps": "10"}`; they win over the text.
     Raises: SpecError with file, key path and remedy.
     """
-    raw = read_yaml(text, file)
+    raw = read_yaml(study, file) if isinstance(study, str) else copy.deepcopy(dict(study))
     if not isinstance(raw, dict):
         raise SpecError("expected keys and values, such as `name: my_study`.", file=file)
     for key, value in (overrides or {}).items():

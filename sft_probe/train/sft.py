@@ -214,7 +214,9 @@ def trainer_arguments(run: ArmRun, scratch: Path) -> SFTConfig:
 
 def common_arguments(run: ArmRun, scratch: Path) -> dict[str, Any]:
     """What the configurations of all of TRL's trainers share. Rows arrive cut to length."""
-    own = {"loss_on", "packing"}
+    import torch
+
+    own = {"loss_on", "packing", "gradient_checkpointing"}
     return {
         "output_dir": str(scratch),
         "seed": run.seed,
@@ -228,8 +230,18 @@ def common_arguments(run: ArmRun, scratch: Path) -> dict[str, Any]:
         "disable_tqdm": True,
         "max_length": None,
         "remove_unused_columns": False,
+        "dataloader_pin_memory": torch.cuda.is_available(),  # torch warns without
+        _checkpointing(): run.training.gradient_checkpointing,
         **run.training.model_dump(exclude=own) | batch_of_each(run.training, Ranks.here().count),
     }
+
+
+def _checkpointing() -> str:
+    """What transformers calls to trade compute for memory; where it knows a new name it warns of the old."""
+    from transformers import TrainingArguments
+
+    names = ("activation_checkpointing", "gradient_checkpointing")
+    return next(name for name in names if name in TrainingArguments.__dataclass_fields__)
 
 
 def batch_of_each(training: TrainingSpec, count: int) -> dict[str, int]:

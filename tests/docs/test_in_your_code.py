@@ -18,7 +18,7 @@ PAGE = "docs/in_your_code.md"
 @pytest.fixture(scope="module")
 def ran(place: Path) -> dict[str, Any]:
     """Every block of the page, run in order in one namespace."""
-    assert [block.language for block in blocks_of(PAGE)] == ["python"] * 6 + ["sh"]
+    assert [block.language for block in blocks_of(PAGE)] == ["python"] * 7 + ["sh"]
     return run_page(PAGE)
 
 
@@ -63,6 +63,7 @@ def test_a_finished_model_shows_what_the_loop_showed_at_its_end(ran: dict[str, A
     assert len(probed) > 1
     assert probed == pytest.approx(last(open_runs(place / "runs/loop")), rel=1e-5)
     assert set(ran["memory"].measurements.arm) == {"base", "loop"}
+    assert set(ran["studied"].measurements.arm) == {"base", "full"}
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,16 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+import yaml
 
 from sft_probe.errors import DataError, ModelError, SpecError, StoreError, UnknownComponent
-from sft_probe.execute.in_python import probe
+from sft_probe.execute.in_python import probe, run, validate
 from sft_probe.execute.pairs import Pairs, probe_checkpoints
 from sft_probe.execute.watching import watch
 from sft_probe.models.load import fresh_copy
 from sft_probe.store.runs import RunStore
 from sft_probe.study.spec import ModelSpec, ProbeSpec
+from sft_probe.study.yaml import parse_study
 from sft_probe.testing.conformance import fingerprint
 from sft_probe.testing.tiny import tiny_base, tiny_data, tiny_lora, tiny_tuned
 
@@ -94,6 +97,52 @@ def test_what_cannot_be_used_is_said(change: dict[str, Any], error: type[Excepti
     given |= {"tokenizer": base.tokenizer, "probes": ["weight_change"]}
     with pytest.raises(error, match=sentence):
         probe(**(given | change))
+
+
+@pytest.fixture
+def study(model_folder: Path, data_files: dict[str, Path]) -> dict[str, Any]:
+    return {
+        "name": "tiny",
+        "model_name_or_path": str(model_folder),
+        "data": {name: str(path) for name, path in data_files.items()},
+        "seeds": [0],
+        "max_steps": 2,
+        "schedule": {"points": 0},
+        "probes": PROBES,
+        "arms": {"full": {"learning_rate": 0.01}},
+    }
+
+
+def test_a_study_of_keys_and_values_runs_as_its_text_does(study: dict[str, Any], tmp_path: Path) -> None:
+    before = copy.deepcopy(study)
+    runs = run(study)
+    assert study == before
+    assert set(runs.runs.run) == {"base", "full-seed0"}
+    text = yaml.safe_dump(study)
+    kept = run(text, output_dir=tmp_path / "kept")
+    assert kept.folder == tmp_path / "kept"
+    pd.testing.assert_frame_equal(kept.measurements, runs.measurements)
+    resumed = run(
+        parse_study(text, overrides={"output_dir": str(tmp_path / "other")}), output_dir=kept.folder
+    )
+    assert list(resumed.runs.started) == list(kept.runs.started)
+    folder = runs.folder
+    del runs
+    assert not folder.exists()
+
+
+def test_a_study_is_checked_before_it_runs(study: dict[str, Any], tmp_path: Path) -> None:
+    assert {finding.severity for finding in validate(study).findings} == {"warning", "info"}
+    rows = Path(study["data"]["train"]).read_text("utf-8").splitlines()
+    (tmp_path / "test.jsonl").write_text("\n".join([rows[3], *rows[:2]]), "utf-8")
+    study["data"]["test"] = str(tmp_path / "test.jsonl")
+    found = validate(study)
+    assert [finding.code for finding in found.findings if finding.severity == "error"] == ["overlap_exact"]
+    assert repr(found).startswith("✗ overlap_exact: 3 of 3 test rows")
+    with pytest.raises(SpecError, match="Did you mean 'max_steps'"):
+        validate(study | {"max_step": 3})
+    with pytest.raises(SpecError, match="expected keys and values"):
+        validate("just words")
 
 
 def test_adapters_inside_the_base_are_refused() -> None:
