@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar, get_args
@@ -30,6 +31,7 @@ HALF_DEPTH = Metric(name="kl_half_depth", unit="tokens")
 ENTROPY = Metric(name="entropy", unit="nats/token", absent=NO_TOKENS)
 ENTROPY_CHANGE = Metric(name="entropy_change", unit="nats/token", null=0.0, absent=NO_TOKENS)
 
+SHOWN = 120  # answers whose tokens are kept one by one
 POSITIONS = 16  # the first answer tokens, for which KL is told apart
 ROUNDING = 1e-5  # nats/token; in float32 a smaller mean KL may be rounding
 
@@ -182,7 +184,15 @@ def _items(tokens: TokenDivergenceSeen, dataset: str) -> Iterator[Item]:
                 prediction="".join(tokens.token[t] for t in np.flatnonzero(own)),
                 target=example.target,
                 prompt=example.prompt,
+                by_token=_by_token(tokens, own) if i < SHOWN else "",
             )
+
+
+def _by_token(tokens: TokenDivergenceSeen, own: NDArray[np.bool_]) -> str:
+    """KL at every token of one answer, to three digits."""
+    places = np.flatnonzero(own)
+    pairs = [[tokens.token[t], float(f"{tokens.kl_tuned_base[t]:.3g}")] for t in places]
+    return json.dumps(pairs, ensure_ascii=False, separators=(",", ":"))
 
 
 def _clusters(tokens: TokenDivergenceSeen) -> Ints:
