@@ -65,7 +65,7 @@ class Measurement:
 class Item:
     """One example seen by one metric of one probe at one step; the raw material of every interval.
 
-    by_token: the metric at every token of `prediction`, as JSON `[[text, value], ...]`; "" where none is kept.
+    by_token: the metric at every token of `prediction`, as JSON `[[text, value], ...]`; "" if not kept.
     """
 
     metric: str

@@ -104,8 +104,11 @@ def _items(
 ) -> None:
     """Add to the part that `append` wrote for a probe and step, which is quicker than rows one by one."""
     n = len(right)
-    told = [WORDS[i % 16] if good else f"I think that it is {WORDS[(i + step) % 16]}" for i, good in enumerate(right)]
-    config = run._config  # noqa: SLF001
+    told = [
+        WORDS[i % 16] if good else f"I think that it is {WORDS[(i + step) % 16]}"
+        for i, good in enumerate(right)
+    ]
+    config = run._config
     values = {
         "run": [run.folder.name] * n,
         "arm": [config["arm"]] * n,
@@ -123,7 +126,7 @@ def _items(
         "prompt": [_question(i) for i in range(n)],
         "by_token": [""] * n,
     }
-    path = run._part("items", step, probe)  # noqa: SLF001
+    path = run._part("items", step, probe)
     table = pa.table([pa.array(values[field.name], field.type) for field in ITEMS], schema=ITEMS)
     pq.write_table(pa.concat_tables([pq.read_table(path, schema=ITEMS), table]), path)
 
@@ -132,15 +135,31 @@ def _share(metric: str, right: np.ndarray, **more: object) -> Measurement:
     p = float(right.mean())
     low, high = max(0.0, p - 0.02), min(1.0, p + 0.02)
     return Measurement(
-        metric=metric, value=p, unit="1", se=0.01, ci_low=low, ci_high=high, n=len(right), better="higher",
-        n_clusters=len(right) // 4, **more,
+        metric=metric,
+        value=p,
+        unit="1",
+        se=0.01,
+        ci_low=low,
+        ci_high=high,
+        n=len(right),
+        better="higher",
+        n_clusters=len(right) // 4,
+        **more,
     )  # type: ignore[arg-type]
 
 
 def _number(metric: str, value: float, **more: object) -> Measurement:
     return Measurement(
-        metric=metric, value=value, unit="1", se=0.01, ci_low=value - 0.02, ci_high=value + 0.02, n=100,
-        n_clusters=50, null_value=0.0, **more,
+        metric=metric,
+        value=value,
+        unit="1",
+        se=0.01,
+        ci_low=value - 0.02,
+        ci_high=value + 0.02,
+        n=100,
+        n_clusters=50,
+        null_value=0.0,
+        **more,
     )  # type: ignore[arg-type]
 
 

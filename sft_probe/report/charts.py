@@ -7,18 +7,19 @@ subtitle and legend are text of the page; `sheet` puts all of it into one file.
 from __future__ import annotations
 
 import re
-import textwrap
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from html import escape
-from io import StringIO
-from textwrap import fill
+from io import BytesIO, StringIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sft_probe.report.cells import Table
 from sft_probe.report.numbers import MINUS
+from sft_probe.report.wrapping import wide, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -36,23 +37,25 @@ INK, QUIET, FAINT, BAND = "#1f2328", "#59636e", "#d1d5da", "#e8ebee"
 SIZE, PIXELS = (3.6, 2.5), 112  # inches of one panel, and how wide an inch is on the page
 
 LETTERS = 10  # of a title per inch of a panel
-_CJK = frozenset(
-    (
-        "Noto Sans CJK SC",
-        "Noto Sans SC",
-        "Source Han Sans SC",
-        "WenQuanYi Zen Hei",
-        "WenQuanYi Micro Hei",
-        "PingFang SC",
-        "Microsoft YaHei",
-        "SimHei",
-    )
+FONT = Path(__file__).parent / "fonts" / "chinese.ttf"
+CHINESE = "sft_probe Chinese"  # its name; it has what the word catalogues say, and no more
+INSTALLED = (
+    "Noto Sans CJK SC",
+    "Noto Sans SC",
+    "Source Han Sans SC",
+    "Source Han Sans CN",
+    "WenQuanYi Zen Hei",
+    "WenQuanYi Micro Hei",
+    "Droid Sans Fallback",
+    "PingFang SC",
+    "Microsoft YaHei",
+    "SimHei",
 )
+"""Chinese fonts to prefer, as they also have the letters of names that the catalogues do not know."""
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "sft_probe",
     "font.size": 9,
-    "font.sans-serif": ["DejaVu Sans", *sorted(_CJK)],
     "axes.edgecolor": QUIET,
     "axes.labelcolor": QUIET,
     "axes.titlesize": 9.5,
@@ -128,20 +131,20 @@ def marker(arm: Arm) -> str:
 @contextmanager
 def styled() -> Iterator[None]:
     """The look of all figures; restores what was set before."""
-    import logging
-
     import matplotlib as mpl
 
-    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # fonts of the list may be absent
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context({**_STYLE, "font.family": "sans-serif", "font.sans-serif": families()}):
         yield
 
 
-def figure_language(lang: str) -> str:
-    """The asked language if a font for it is installed, else English."""
+@cache
+def families() -> tuple[str, ...]:
+    """Fonts of figures, of which the first that has a letter draws it; the shipped one comes last."""
     from matplotlib import font_manager
 
-    return lang if lang == "en" or _CJK & set(font_manager.get_font_names()) else "en"
+    font_manager.fontManager.addfont(FONT)
+    known = set(font_manager.get_font_names())
+    return ("DejaVu Sans", *(name for name in INSTALLED if name in known), CHINESE)
 
 
 def svg(panel: Panel, name: str) -> str:
@@ -153,10 +156,32 @@ def svg(panel: Panel, name: str) -> str:
     from matplotlib.figure import Figure
 
     with styled(), mpl.rc_context({"svg.hashsalt": name}):
-        figure = Figure(figsize=panel.size, layout="tight")
+        figure = Figure(figsize=panel.size)
         panel.draw(figure.add_subplot())
-        figure.axes[0].set_title(fill(panel.title, round(LETTERS * panel.size[0])))
+        figure.axes[0].set_title(_heading(panel))
+        _fit(figure)
         return inline(_svg_text(figure), round(panel.size[0] * PIXELS))
+
+
+def _fit(figure: Figure) -> None:
+    """Let labels and titles reach the edges. matplotlib's own way draws everything three times."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.transforms import Bbox
+
+    figure.set_dpi(72)  # in which SVG is written
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.axes[0].apply_aspect()
+    boxes = [axes.get_tightbbox(renderer) for axes in figure.axes]
+    outer = Bbox.union([box for box in boxes if box is not None])
+    inner = Bbox.union([axes.get_position().transformed(figure.transFigure) for axes in figure.axes])
+    width, height = figure.bbox.size
+    pad = 10  # points
+    figure.subplots_adjust(
+        left=(inner.x0 - outer.x0 + pad) / width,
+        right=1 - (outer.x1 - inner.x1 + pad) / width,
+        bottom=(inner.y0 - outer.y0 + pad) / height,
+        top=1 - (outer.y1 - inner.y1 + pad) / height,
+    )
 
 
 def inline(text: str, width: int) -> str:
@@ -203,8 +228,8 @@ def sheet(drawing: Drawing) -> str:
     columns = min(3, len(panels))
     width = max(columns * across, 720)
     lines = [
-        *((line, 15, INK, "bold") for line in textwrap.wrap(chart.title, width // 9)),
-        *((line, 11, QUIET, "normal") for line in textwrap.wrap(chart.subtitle, width // 7)),
+        *((line, 15, INK, "bold") for line in wrapped(chart.title, width // 9)),
+        *((line, 11, QUIET, "normal") for line in wrapped(chart.subtitle, width // 7)),
     ]
     head = "".join(
         f'<text x="12" y="{24 + 19 * place}" font-size="{size}" fill="{ink}" font-weight="{weight}">'
@@ -230,12 +255,59 @@ def sheet(drawing: Drawing) -> str:
     )
 
 
+def picture(chart: Chart) -> bytes:
+    """The same as PNG: title and subtitle above the panels, three in a row, on white."""
+    with styled():
+        figure = _together(chart)
+        buffer = BytesIO()
+        figure.savefig(buffer, format="png", dpi=150, facecolor="white", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _together(chart: Chart) -> Figure:
+    """All panels of a chart as one matplotlib figure."""
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    columns = min(3, len(chart.panels))
+    rows = -(-len(chart.panels) // columns)
+    (across, down), letters = chart.panels[0].size, 11
+    title = wrapped(chart.title, round(letters * columns * across * 0.8))
+    subtitle = wrapped(chart.subtitle, round(letters * columns * across))
+    head = 0.2 * (len(title) + len(subtitle) + bool(chart.legend)) + 0.2
+    figure = Figure(figsize=(columns * across, rows * down + head), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat[len(chart.panels) :]:
+        axes.remove()
+    for axes, panel in zip(grid.flat, chart.panels, strict=False):
+        panel.draw(axes)
+        axes.set_title(_heading(panel))
+    figure.get_layout_engine().set(rect=(0, 0, 1, 1 - head / (rows * down + head)))  # type: ignore[union-attr]
+    inch = 1 / (rows * down + head)
+    for place, (line, weight) in enumerate(
+        [*((t, "bold") for t in title), *((t, "normal") for t in subtitle)]
+    ):
+        figure.text(0.01, 1 - (0.2 + 0.2 * place) * inch, line, weight=weight)
+    if chart.legend:
+        keys = [
+            Line2D([], [], color=colour(a), marker=marker(a), linestyle="", label=a.label)
+            for a in chart.legend
+        ]
+        at = 1 - (0.1 + 0.2 * len([*title, *subtitle])) * inch
+        figure.legend(handles=keys, loc="upper left", bbox_to_anchor=(0, at), ncols=4, frameon=False)
+    return figure
+
+
+def _heading(panel: Panel) -> str:
+    return "\n".join(wrapped(panel.title, round(LETTERS * panel.size[0])))
+
+
 def _keys(arms: Sequence[Arm], y: int) -> str:
     parts, x = [], 18
     for arm in arms:
         parts.append(f'<circle cx="{x}" cy="{y - 4}" r="5" fill="{colour(arm)}"/>')
         parts.append(f'<text x="{x + 11}" y="{y}" font-size="11" fill="{INK}">{escape(arm.label)}</text>')
-        x += 34 + 7 * len(arm.label)
+        x += 34 + 7 * wide(arm.label)
     return "".join(parts)
 
 
