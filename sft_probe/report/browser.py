@@ -115,7 +115,7 @@ def pick(rows: pd.DataFrame, budget: int, detailed: pd.Series | None = None) -> 
 
     detailed: (rows,) which to prefer for half of the places.
     """
-    groups = rows.groupby(_GROUP, sort=False).indices
+    groups: Mapping[Any, Any] = rows.groupby(_GROUP, sort=False).indices
     texts = rows[["prompt", "target", "said_before", "said_after"]]
     mean = sum(min(LONGEST, float(texts[name].str.len().mean())) for name in texts) + 120
     each = max(3, int(budget / mean / len(groups)))

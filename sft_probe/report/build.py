@@ -7,12 +7,13 @@ import shutil
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sft_probe.report.charts import Chart, Drawing, draw, picture, sheet
+from sft_probe.report.charts import Chart, Drawing, draw
 from sft_probe.report.document import report_document
 from sft_probe.report.markdown import render_markdown
 from sft_probe.report.marks import read_marks
 from sft_probe.report.material import load
 from sft_probe.report.page import render
+from sft_probe.report.sheets import picture, sheet
 from sft_probe.report.story import Story, tell
 from sft_probe.report.words import Words
 from sft_probe.store.atomic import write_bytes, write_text

@@ -1,7 +1,7 @@
 """What every figure shares: panels, colours, axes, and an SVG that a strict page can hold.
 
 A chart is a set of small panels, so that a phone shows one panel per row at readable size. Its title,
-subtitle and legend are text of the page; `sheet` puts all of it into one file.
+subtitle and legend are text of the page; `sheets.sheet` puts all of it into one file.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from html import escape
-from io import BytesIO, StringIO
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ import numpy as np
 
 from sft_probe.report.cells import Table
 from sft_probe.report.numbers import MINUS
-from sft_probe.report.wrapping import wide, wrapped
+from sft_probe.report.wrapping import wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -131,9 +130,13 @@ def marker(arm: Arm) -> str:
 @contextmanager
 def styled() -> Iterator[None]:
     """The look of all figures; restores what was set before."""
+    import logging
+
     import matplotlib as mpl
 
-    with mpl.rc_context({**_STYLE, "font.family": "sans-serif", "font.sans-serif": families()}):
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # the shipped font has no bold
+    # by name: of a generic family such as "sans-serif" matplotlib takes the first font for every letter
+    with mpl.rc_context({**_STYLE, "font.family": families()}):
         yield
 
 
@@ -158,7 +161,7 @@ def svg(panel: Panel, name: str) -> str:
     with styled(), mpl.rc_context({"svg.hashsalt": name}):
         figure = Figure(figsize=panel.size)
         panel.draw(figure.add_subplot())
-        figure.axes[0].set_title(_heading(panel))
+        figure.axes[0].set_title(heading(panel))
         _fit(figure)
         return inline(_svg_text(figure), round(panel.size[0] * PIXELS))
 
@@ -169,7 +172,7 @@ def _fit(figure: Figure) -> None:
     from matplotlib.transforms import Bbox
 
     figure.set_dpi(72)  # in which SVG is written
-    renderer = FigureCanvasAgg(figure).get_renderer()
+    renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
     figure.axes[0].apply_aspect()
     boxes = [axes.get_tightbbox(renderer) for axes in figure.axes]
     outer = Bbox.union([box for box in boxes if box is not None])
@@ -221,94 +224,9 @@ def draw(chart: Chart) -> Drawing:
     )
 
 
-def sheet(drawing: Drawing) -> str:
-    """A chart as one SVG document: title, subtitle and legend above its panels, three in a row, on white."""
-    chart, panels = drawing.chart, drawing.panels
-    across, down = (round(size * PIXELS) for size in chart.panels[0].size)
-    columns = min(3, len(panels))
-    width = max(columns * across, 720)
-    lines = [
-        *((line, 15, INK, "bold") for line in wrapped(chart.title, width // 9)),
-        *((line, 11, QUIET, "normal") for line in wrapped(chart.subtitle, width // 7)),
-    ]
-    head = "".join(
-        f'<text x="12" y="{24 + 19 * place}" font-size="{size}" fill="{ink}" font-weight="{weight}">'
-        f"{escape(line)}</text>"
-        for place, (line, size, ink, weight) in enumerate(lines)
-    )
-    top = 24 + 19 * len(lines)
-    keys = _keys(chart.legend, top)
-    top += 24 if keys else 0
-    body = "".join(
-        panel.replace(
-            "<svg",
-            f'<svg x="{place % columns * across}" y="{top + place // columns * down}" height="{down}"',
-            1,
-        )
-        for place, panel in enumerate(panels)
-    )
-    height = top + -(-len(panels) // columns) * down
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
-        f'font-family="DejaVu Sans, sans-serif"><rect width="100%" height="100%" fill="#ffffff"/>'
-        f"{head}{keys}{body}</svg>\n"
-    )
-
-
-def picture(chart: Chart) -> bytes:
-    """The same as PNG: title and subtitle above the panels, three in a row, on white."""
-    with styled():
-        figure = _together(chart)
-        buffer = BytesIO()
-        figure.savefig(buffer, format="png", dpi=150, facecolor="white", metadata={"Software": None})
-    return buffer.getvalue()
-
-
-def _together(chart: Chart) -> Figure:
-    """All panels of a chart as one matplotlib figure."""
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
-
-    columns = min(3, len(chart.panels))
-    rows = -(-len(chart.panels) // columns)
-    (across, down), letters = chart.panels[0].size, 11
-    title = wrapped(chart.title, round(letters * columns * across * 0.8))
-    subtitle = wrapped(chart.subtitle, round(letters * columns * across))
-    head = 0.2 * (len(title) + len(subtitle) + bool(chart.legend)) + 0.2
-    figure = Figure(figsize=(columns * across, rows * down + head), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.flat[len(chart.panels) :]:
-        axes.remove()
-    for axes, panel in zip(grid.flat, chart.panels, strict=False):
-        panel.draw(axes)
-        axes.set_title(_heading(panel))
-    figure.get_layout_engine().set(rect=(0, 0, 1, 1 - head / (rows * down + head)))  # type: ignore[union-attr]
-    inch = 1 / (rows * down + head)
-    for place, (line, weight) in enumerate(
-        [*((t, "bold") for t in title), *((t, "normal") for t in subtitle)]
-    ):
-        figure.text(0.01, 1 - (0.2 + 0.2 * place) * inch, line, weight=weight)
-    if chart.legend:
-        keys = [
-            Line2D([], [], color=colour(a), marker=marker(a), linestyle="", label=a.label)
-            for a in chart.legend
-        ]
-        at = 1 - (0.1 + 0.2 * len([*title, *subtitle])) * inch
-        figure.legend(handles=keys, loc="upper left", bbox_to_anchor=(0, at), ncols=4, frameon=False)
-    return figure
-
-
-def _heading(panel: Panel) -> str:
+def heading(panel: Panel) -> str:
+    """A panel's title in lines that fit its width."""
     return "\n".join(wrapped(panel.title, round(LETTERS * panel.size[0])))
-
-
-def _keys(arms: Sequence[Arm], y: int) -> str:
-    parts, x = [], 18
-    for arm in arms:
-        parts.append(f'<circle cx="{x}" cy="{y - 4}" r="5" fill="{colour(arm)}"/>')
-        parts.append(f'<text x="{x + 11}" y="{y}" font-size="11" fill="{INK}">{escape(arm.label)}</text>')
-        x += 34 + 7 * wide(arm.label)
-    return "".join(parts)
 
 
 def _svg_text(figure: Figure) -> str:

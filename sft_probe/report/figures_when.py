@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sft_probe.report.findings import Findings
     from sft_probe.report.material import Arm
     from sft_probe.report.words import Words
+    from sft_probe.stats.intervals import Interval
 
 TIMELINE = (
     "exact_match",
@@ -51,9 +52,10 @@ class Half(NamedTuple):
 
 def halves(found: Findings, metric: str) -> dict[str, Half]:
     """By arm whose change is shown, when half of it was done."""
-    if metric not in found.halves:
-        found.halves[metric] = _halves(found, metric)
-    return found.halves[metric]
+    known: dict[str, dict[str, Half]] = found.halves
+    if metric not in known:
+        known[metric] = _halves(found, metric)
+    return known[metric]
 
 
 def _halves(found: Findings, metric: str) -> dict[str, Half]:
@@ -82,8 +84,11 @@ def _half_time(found: Findings, means: pd.DataFrame, seeds: pd.DataFrame) -> Val
         curves = seeds.pivot_table(index="seed", columns="step", values="value")
         if curves.isna().to_numpy().any() or curves.shape[1] != steps.size:
             return Value(half_way(steps, means["value"].to_numpy(float)))
-        scores, clusters = curves.to_numpy(float)[:, None, :], None
-    reached = half_time(steps, scores, clusters)
+        return _limits(half_time(steps, curves.to_numpy(float)[:, None, :], None))
+    return _limits(half_time(steps, scores, clusters))
+
+
+def _limits(reached: Interval) -> Value:
     return Value(reached.value, reached.low, reached.high)
 
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from sft_probe.report.build import ReportPaths, build_report
-from sft_probe.report.charts import Chart, draw, sheet, styled
+from sft_probe.report.charts import Chart, draw, styled
 from sft_probe.report.material import Material, load
+from sft_probe.report.sheets import sheet
 from sft_probe.report.story import Story, tell
 from sft_probe.report.words import Words
 from sft_probe.store.atomic import write_text

@@ -26,6 +26,8 @@ from sft_probe.stats.power import detectable_effect
 from sft_probe.stats.seeds import over_seeds_and_items
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
 KEYS = ["probe", "metric", "dataset", "stratum", "layer", "module"]
@@ -109,7 +111,7 @@ def _with_item_intervals(table: pd.DataFrame, items: pd.DataFrame) -> pd.DataFra
     whole = table["stratum"].eq("") & table["module"].eq("") & table["layer"].eq(-1) & table["seeds"].gt(1)
     if not whole.any() or items.empty:
         return table
-    known = items.groupby(place, sort=False).indices
+    known: Mapping[Any, Any] = items.groupby(place, sort=False).indices
     own = items[["dataset", "item", "cluster", "value"]]
     keys = zip(table.index[whole], *(table.loc[whole, name] for name in [*place, "value"]), strict=True)
     for index, *key, value in keys:
@@ -304,7 +306,8 @@ def _codes(column: pd.Series) -> Ints:
 def _pairs(one: Ints, other: Ints) -> Ints:
     """A number for each pair of numbers, counted as they first appear."""
     width = other.max(initial=0) + 1
-    return pd.factorize(one * width + other)[0].astype(np.int64)
+    codes: Ints = pd.factorize(one * width + other)[0].astype(np.int64)
+    return codes
 
 
 def _means(codes: Ints, values: Floats, size: int) -> Floats:
@@ -312,4 +315,5 @@ def _means(codes: Ints, values: Floats, size: int) -> Floats:
     known = ~np.isnan(values)
     sums = np.bincount(codes[known], values[known], minlength=size)
     counts = np.bincount(codes[known], minlength=size)
-    return np.divide(sums, counts, out=np.full(size, nan), where=counts > 0)
+    means: Floats = np.divide(sums, counts, out=np.full(size, nan), where=counts > 0)
+    return means

@@ -32,6 +32,7 @@ HOSTILE = (
     "long " + "x" * 5000,
     "{{ 7 * 7 }} {% raw %}",
     "line\nbreak\r\n\ttab",
+    "**bold** [link](javascript:alert(3)) `code` | a | # head",
 )
 TEST_ITEMS, BENCH_ITEMS, LAYERS, CLUSTERS = 120, 100, 6, 40
 
