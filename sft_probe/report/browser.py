@@ -31,6 +31,7 @@ SOURCES = (("task_alignment", STRICT), ("forgetting", "correct"))
 LONGEST, ROW = 400, 200  # characters of one text on the page, and of one side of a training row
 _PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n"} | {127: 0x2421}
 BUDGET = 2_500_000  # bytes of all texts on the page
+NEAR = 30  # bytes by which a record points to training rows
 _GROUP = ["arm", "probe", "dataset", "change"]
 _SHOWN = ["arm", "seed", "probe", "dataset", "stratum", "item", "prompt", "target"]
 _SHOWN += ["before", "after", "said_before", "said_after"]
@@ -151,7 +152,7 @@ def within(
             "e": shorten(row["said_after"]),
         }
         record |= _shading(row, tokens or {})
-        used += len(json.dumps(record))
+        used += len(json.dumps(record)) + NEAR
         if used > budget:
             break
         kept.append(record)

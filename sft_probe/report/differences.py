@@ -70,7 +70,8 @@ class Difference:
 
     change: with `estimate` the difference.  paired: by item; `items` of them, else NaN.  partial: only these
     items are shared, and a and b are their values.  adjusted, adjusted_alike: p-values within the family, of
-    no difference and of one as large as the margin; NaN where not tested.
+    no difference and of one as large as the margin; NaN where not tested.  margin: largest difference that
+    counts as none, which the printed interval must keep too.
     """
 
     place: Place
@@ -81,6 +82,7 @@ class Difference:
     change: Change
     paired: bool
     partial: bool = False
+    margin: float = nan
     adjusted: float = nan
     adjusted_alike: float = nan
     why: str = ""
@@ -92,7 +94,8 @@ class Difference:
             return "untested"
         if self.adjusted <= LEVEL and self.change.leaning:
             return "higher" if self.change.leaning > 0 else "lower"
-        return "alike" if self.adjusted_alike <= LEVEL else "open"
+        inside = -self.margin < self.change.estimate.low and self.change.estimate.high < self.margin
+        return "alike" if self.adjusted_alike <= LEVEL and inside else "open"
 
     @property
     def good(self) -> int:
@@ -158,6 +161,7 @@ def differ(place: Place, a: Side, b: Side, *, level: float = 0.95, margin: float
         change=made,
         paired=len(shared) > 0,
         partial=partial,
+        margin=margin,
         why=_why(rows_a, rows_b) or made.why,
     )
 

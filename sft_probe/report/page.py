@@ -62,12 +62,13 @@ def fill_in(
     *,
     script: str = "page.js",
     connect: bool = False,
+    png: bool = False,
     **content: Any,
 ) -> str:
     """One self-contained page of a template, with the style and the policy of all pages.
 
     drawings: of each chart by its name.  script: the only one that the page obeys.  connect: whether that
-    may ask the server that the page came from.
+    may ask the server that the page came from.  png: figures are there as PNG files, too.
     """
     style, code = _asset("style.css"), _asset(script)
     environment = Environment(
@@ -89,6 +90,7 @@ def fill_in(
         is_chart=lambda chart: isinstance(chart, Chart),
         open_rows=OPEN_ROWS,
         levels=LEVELS,
+        png=png,
         colours=len(COLOURS),
         version=version("sft-probe"),
         **content,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -278,7 +279,7 @@ class Arm:
 
     def shifted(self, step: int, moved: float) -> Iterator[Item]:
         """Token by token: a word moves by one more tenth of a nat than the one before it."""
-        for item in self.task_alignment(step).items[:40]:
+        for item in deepcopy(self).task_alignment(step).items[:40]:  # draws nothing from this arm
             words = re.findall(r"\S+\s*", item.prediction)
             pairs = [[word, round(moved * place, 3)] for place, word in enumerate(words)]
             yield replace(
