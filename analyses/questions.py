@@ -158,7 +158,8 @@ def publish(
 def drawing(name: str, title: str, subtitle: str, panels: Sequence[Panel]) -> str:
     """Panels side by side as one SVG document. title: what they show.  subtitle: measure, unit, seeds."""
     from sft_probe.report.cells import Table
-    from sft_probe.report.charts import Chart, draw, sheet
+    from sft_probe.report.charts import Chart, draw
+    from sft_probe.report.sheets import sheet
 
     none = Table(name=name, caption=title, columns=(), rows=())
     chart = Chart(name=name, title=title, subtitle=subtitle, panels=tuple(panels), table=none)

@@ -11,7 +11,7 @@ from typing import Literal
 
 from sft_probe.errors import SftProbeError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Better = Literal["higher", "lower", "neither"]
 NAN = math.nan
@@ -63,7 +63,10 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One example seen by one metric of one probe at one step; the raw material of every interval."""
+    """One example seen by one metric of one probe at one step; the raw material of every interval.
+
+    by_token: the metric at every token of `prediction`, as JSON `[[text, value], ...]`; "" if not kept.
+    """
 
     metric: str
     item: str
@@ -74,6 +77,7 @@ class Item:
     prediction: str = ""
     target: str = ""
     prompt: str = ""
+    by_token: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ NEEDED = (
     "sft_probe/study/templates/demo.yaml",
     "sft_probe/report/templates/report.html.j2",
     "sft_probe/report/words.yaml",
+    "sft_probe/report/fonts/chinese.ttf",
+    "sft_probe/report/fonts/README.md",
 )
 
 

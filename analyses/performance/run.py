@@ -23,6 +23,7 @@ BENCHMARKS = (
     "weight_change",
     "training_overhead",
     "growth",
+    "report_size",
 )
 
 

@@ -26,7 +26,6 @@ from sft_probe.calibration.tables import (
     verdict_table,
 )
 from sft_probe.calibration.verdicts import pooled
-from sft_probe.report.charts import figure_language
 from sft_probe.report.markdown import plain as escaped
 from sft_probe.report.markdown import table_lines
 from sft_probe.report.numbers import DASH, number, seconds
@@ -76,7 +75,7 @@ def render(certificate: Certificate, words: Words) -> str:
         lstrip_blocks=True,
     )
     missed = missed_sentences(certificate, words)
-    drawn = panels(certificate, words_in(figure_language(words.lang)))
+    drawn = panels(certificate, words)
     return environment.get_template("certificate.html.j2").render(
         certificate=certificate,
         w=words,

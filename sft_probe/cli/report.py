@@ -18,6 +18,8 @@ ReferenceOption = Annotated[
     str | None, typer.Option("--reference", metavar="ARM", help="Arm that the others are set against.")
 ]
 
+PngOption = Annotated[bool, typer.Option("--png", help="Write every figure as a PNG file, too.")]
+
 
 def report(
     folder: StudyFolder,
@@ -25,11 +27,12 @@ def report(
     show_unsafe: ShowUnsafeOption = False,
     certificate: CertificateOption = None,
     reference: ReferenceOption = None,
+    png: PngOption = False,
 ) -> None:
     """Build the report again from the runs on disk."""
     from sft_probe.report import build_report
 
     paths = build_report(
-        folder, lang=lang, show_unsafe=show_unsafe, certificate=certificate, reference=reference
+        folder, lang=lang, show_unsafe=show_unsafe, certificate=certificate, reference=reference, png=png
     )
     typer.echo(paths.html)

@@ -28,7 +28,7 @@ from sft_probe.probes.base import Probe
 from sft_probe.probes.battery import Battery, make_probe
 from sft_probe.probes.selection import select
 from sft_probe.schema import RELEARNING
-from sft_probe.store.documents import write_audit, write_environment, write_probes
+from sft_probe.store.documents import write_audit, write_environment, write_probes, write_rows
 from sft_probe.study.arms import trains_all_turns
 from sft_probe.study.decompose import PROBE
 from sft_probe.train.edits.base import Edit
@@ -113,6 +113,7 @@ def prepare(spec: StudySpec, *, keep: bool = True) -> Prepared:
         write_audit(spec.output_dir, findings)
         stop_on_errors(findings, spec.data.allow)
         write_environment(spec.output_dir, environment)
+        write_rows(spec.output_dir, data["train"].examples)
         abouts = {probe.name: probe.about for probe in probes} | ({RELEARNING: ABOUT} if spec.revive else {})
         write_probes(spec.output_dir, abouts, chosen.not_applicable)
     observer = Observer(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar, get_args
@@ -30,6 +31,8 @@ HALF_DEPTH = Metric(name="kl_half_depth", unit="tokens")
 ENTROPY = Metric(name="entropy", unit="nats/token", absent=NO_TOKENS)
 ENTROPY_CHANGE = Metric(name="entropy_change", unit="nats/token", null=0.0, absent=NO_TOKENS)
 
+SHOWN = 120  # answers whose tokens are kept one by one
+KL_BEFORE = "kl_tuned_base_before"  # of items only: on the base's answers
 POSITIONS = 16  # the first answer tokens, for which KL is told apart
 ROUNDING = 1e-5  # nats/token; in float32 a smaller mean KL may be rounding
 
@@ -60,6 +63,8 @@ class TokenShift:
     contexts: Contexts = "tuned"
     max_new_tokens: int = 48
     limit: int | None = 120
+    base_answers: bool = True
+    """Beside the model's own answers keep KL token by token on the base's, for the item browser: no rows."""
 
     def __post_init__(self) -> None:
         options.name(self.name, dataset=self.dataset)
@@ -68,7 +73,7 @@ class TokenShift:
 
     def needs(self) -> tuple[Need, ...]:
         """Both next-token distributions on the same forced tokens."""
-        return (self._divergence,)
+        return (self._divergence, *self._before)
 
     def measure(self, seen: Observed, base: Observed) -> Measurements:
         """Rows over all tokens, by position and by kind of token; an item with mean KL per example."""
@@ -79,9 +84,19 @@ class TokenShift:
             *_by_position(tokens),
             replace(half_depth_row(tokens), module=tokens.contexts),
         )
-        return Measurements(
-            tuple(replace(row, dataset=self.dataset) for row in rows), tuple(_items(tokens, self.dataset))
-        )
+        items = [
+            *_items(tokens, KL_TUNED.name, self.dataset),
+            *(item for need in self._before for item in _items(seen[need], KL_BEFORE, self.dataset)),
+        ]
+        return Measurements(tuple(replace(row, dataset=self.dataset) for row in rows), tuple(items))
+
+    @property
+    def _before(self) -> tuple[TokenDivergence, ...]:
+        """The base's own answers, as many as are shown token by token."""
+        if self.contexts != "tuned" or not self.base_answers:
+            return ()
+        limit = SHOWN if self.limit is None else min(SHOWN, self.limit)
+        return (replace(self._divergence, contexts="base", limit=limit),)
 
     @property
     def _divergence(self) -> TokenDivergence:
@@ -168,12 +183,12 @@ def half_depth_row(tokens: TokenDivergenceSeen, metric: Metric = HALF_DEPTH) -> 
     return metric.row(replace(interval, n=kl.size))
 
 
-def _items(tokens: TokenDivergenceSeen, dataset: str) -> Iterator[Item]:
+def _items(tokens: TokenDivergenceSeen, metric: str, dataset: str) -> Iterator[Item]:
     for i, example in enumerate(tokens.examples):
         own = tokens.example == i
         if own.any():
             yield Item(
-                metric=KL_TUNED.name,
+                metric=metric,
                 item=example.id,
                 value=float(tokens.kl_tuned_base[own].mean()),
                 dataset=dataset,
@@ -182,7 +197,15 @@ def _items(tokens: TokenDivergenceSeen, dataset: str) -> Iterator[Item]:
                 prediction="".join(tokens.token[t] for t in np.flatnonzero(own)),
                 target=example.target,
                 prompt=example.prompt,
+                by_token=_by_token(tokens, own) if i < SHOWN else "",
             )
+
+
+def _by_token(tokens: TokenDivergenceSeen, own: NDArray[np.bool_]) -> str:
+    """KL at every token of one answer, to three digits."""
+    places = np.flatnonzero(own)
+    pairs = [[tokens.token[t], float(f"{tokens.kl_tuned_base[t]:.3g}")] for t in places]
+    return json.dumps(pairs, ensure_ascii=False, separators=(",", ":"))
 
 
 def _clusters(tokens: TokenDivergenceSeen) -> Ints:

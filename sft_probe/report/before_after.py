@@ -12,7 +12,7 @@ from sft_probe.report.charts import Chart, Missing
 from sft_probe.report.numbers import Value, kind_of, number, with_interval
 from sft_probe.report.panels import Dot, dots
 from sft_probe.report.reasons import absent, subtitle
-from sft_probe.report.summaries import before_and_after, change, records
+from sft_probe.report.summaries import change, records
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,7 +118,7 @@ def _table(found: Findings, words: Words, says: Caption, probe: str, metrics: Se
 
 def _metric_rows(found: Findings, words: Words, probe: str, metric: str) -> list[tuple[cells.Cell, ...]]:
     kind, to, start = kind_of(metric), words.interval_word(), _base(found, probe, metric)
-    items = before_and_after(found.material.items, probe, metric)
+    items = found.material.flips(probe, metric)
     seeds = _dots(found, probe, metric)
     rows: list[tuple[cells.Cell, ...]] = []
     for row in records(found.of_main_data(found.rows(metric, probe=probe))):

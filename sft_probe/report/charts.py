@@ -1,24 +1,24 @@
 """What every figure shares: panels, colours, axes, and an SVG that a strict page can hold.
 
 A chart is a set of small panels, so that a phone shows one panel per row at readable size. Its title,
-subtitle and legend are text of the page; `sheet` puts all of it into one file.
+subtitle and legend are text of the page; `sheets.sheet` puts all of it into one file.
 """
 
 from __future__ import annotations
 
 import re
-import textwrap
 from contextlib import contextmanager
 from dataclasses import dataclass
-from html import escape
+from functools import cache
 from io import StringIO
-from textwrap import fill
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sft_probe.report.cells import Table
 from sft_probe.report.numbers import MINUS
+from sft_probe.report.wrapping import wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -36,23 +36,25 @@ INK, QUIET, FAINT, BAND = "#1f2328", "#59636e", "#d1d5da", "#e8ebee"
 SIZE, PIXELS = (3.6, 2.5), 112  # inches of one panel, and how wide an inch is on the page
 
 LETTERS = 10  # of a title per inch of a panel
-_CJK = frozenset(
-    (
-        "Noto Sans CJK SC",
-        "Noto Sans SC",
-        "Source Han Sans SC",
-        "WenQuanYi Zen Hei",
-        "WenQuanYi Micro Hei",
-        "PingFang SC",
-        "Microsoft YaHei",
-        "SimHei",
-    )
+FONT = Path(__file__).parent / "fonts" / "chinese.ttf"
+CHINESE = "sft_probe Chinese"  # its name; it has what the word catalogues say, and no more
+INSTALLED = (
+    "Noto Sans CJK SC",
+    "Noto Sans SC",
+    "Source Han Sans SC",
+    "Source Han Sans CN",
+    "WenQuanYi Zen Hei",
+    "WenQuanYi Micro Hei",
+    "Droid Sans Fallback",
+    "PingFang SC",
+    "Microsoft YaHei",
+    "SimHei",
 )
+"""Chinese fonts to prefer, as they also have the letters of names that the catalogues do not know."""
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "sft_probe",
     "font.size": 9,
-    "font.sans-serif": ["DejaVu Sans", *sorted(_CJK)],
     "axes.edgecolor": QUIET,
     "axes.labelcolor": QUIET,
     "axes.titlesize": 9.5,
@@ -132,16 +134,20 @@ def styled() -> Iterator[None]:
 
     import matplotlib as mpl
 
-    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # fonts of the list may be absent
-    with mpl.rc_context(_STYLE):
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # the shipped font has no bold
+    # by name: of a generic family such as "sans-serif" matplotlib takes the first font for every letter
+    with mpl.rc_context({**_STYLE, "font.family": families()}):
         yield
 
 
-def figure_language(lang: str) -> str:
-    """The asked language if a font for it is installed, else English."""
+@cache
+def families() -> tuple[str, ...]:
+    """Fonts of figures, of which the first that has a letter draws it; the shipped one comes last."""
     from matplotlib import font_manager
 
-    return lang if lang == "en" or _CJK & set(font_manager.get_font_names()) else "en"
+    font_manager.fontManager.addfont(FONT)
+    known = set(font_manager.get_font_names())
+    return ("DejaVu Sans", *(name for name in INSTALLED if name in known), CHINESE)
 
 
 def svg(panel: Panel, name: str) -> str:
@@ -153,10 +159,32 @@ def svg(panel: Panel, name: str) -> str:
     from matplotlib.figure import Figure
 
     with styled(), mpl.rc_context({"svg.hashsalt": name}):
-        figure = Figure(figsize=panel.size, layout="tight")
+        figure = Figure(figsize=panel.size)
         panel.draw(figure.add_subplot())
-        figure.axes[0].set_title(fill(panel.title, round(LETTERS * panel.size[0])))
+        figure.axes[0].set_title(heading(panel))
+        _fit(figure)
         return inline(_svg_text(figure), round(panel.size[0] * PIXELS))
+
+
+def _fit(figure: Figure) -> None:
+    """Let labels and titles reach the edges. matplotlib's own way draws everything three times."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.transforms import Bbox
+
+    figure.set_dpi(72)  # in which SVG is written
+    renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
+    figure.axes[0].apply_aspect()
+    boxes = [axes.get_tightbbox(renderer) for axes in figure.axes]
+    outer = Bbox.union([box for box in boxes if box is not None])
+    inner = Bbox.union([axes.get_position().transformed(figure.transFigure) for axes in figure.axes])
+    width, height = figure.bbox.size
+    pad = 10  # points
+    figure.subplots_adjust(
+        left=(inner.x0 - outer.x0 + pad) / width,
+        right=1 - (outer.x1 - inner.x1 + pad) / width,
+        bottom=(inner.y0 - outer.y0 + pad) / height,
+        top=1 - (outer.y1 - inner.y1 + pad) / height,
+    )
 
 
 def inline(text: str, width: int) -> str:
@@ -196,47 +224,9 @@ def draw(chart: Chart) -> Drawing:
     )
 
 
-def sheet(drawing: Drawing) -> str:
-    """A chart as one SVG document: title, subtitle and legend above its panels, three in a row, on white."""
-    chart, panels = drawing.chart, drawing.panels
-    across, down = (round(size * PIXELS) for size in chart.panels[0].size)
-    columns = min(3, len(panels))
-    width = max(columns * across, 720)
-    lines = [
-        *((line, 15, INK, "bold") for line in textwrap.wrap(chart.title, width // 9)),
-        *((line, 11, QUIET, "normal") for line in textwrap.wrap(chart.subtitle, width // 7)),
-    ]
-    head = "".join(
-        f'<text x="12" y="{24 + 19 * place}" font-size="{size}" fill="{ink}" font-weight="{weight}">'
-        f"{escape(line)}</text>"
-        for place, (line, size, ink, weight) in enumerate(lines)
-    )
-    top = 24 + 19 * len(lines)
-    keys = _keys(chart.legend, top)
-    top += 24 if keys else 0
-    body = "".join(
-        panel.replace(
-            "<svg",
-            f'<svg x="{place % columns * across}" y="{top + place // columns * down}" height="{down}"',
-            1,
-        )
-        for place, panel in enumerate(panels)
-    )
-    height = top + -(-len(panels) // columns) * down
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
-        f'font-family="DejaVu Sans, sans-serif"><rect width="100%" height="100%" fill="#ffffff"/>'
-        f"{head}{keys}{body}</svg>\n"
-    )
-
-
-def _keys(arms: Sequence[Arm], y: int) -> str:
-    parts, x = [], 18
-    for arm in arms:
-        parts.append(f'<circle cx="{x}" cy="{y - 4}" r="5" fill="{colour(arm)}"/>')
-        parts.append(f'<text x="{x + 11}" y="{y}" font-size="11" fill="{INK}">{escape(arm.label)}</text>')
-        x += 34 + 7 * len(arm.label)
-    return "".join(parts)
+def heading(panel: Panel) -> str:
+    """A panel's title in lines that fit its width."""
+    return "\n".join(wrapped(panel.title, round(LETTERS * panel.size[0])))
 
 
 def _svg_text(figure: Figure) -> str:

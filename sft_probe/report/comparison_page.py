@@ -12,7 +12,7 @@ import pandas as pd
 from sft_probe.report import cells
 from sft_probe.report.browser import CHANGES, SOURCES, changed, sample
 from sft_probe.report.cells import Column, Table
-from sft_probe.report.charts import COLOURS, Chart, draw, figure_language
+from sft_probe.report.charts import COLOURS, Chart, draw
 from sft_probe.report.comparison_words import (
     covers,
     data_name,
@@ -27,6 +27,7 @@ from sft_probe.report.page import ITEM_WORDS, embedded, fill_in
 from sft_probe.report.panels import over_steps
 from sft_probe.report.panels_differences import Row, differences
 from sft_probe.report.redaction import hide_unsafe
+from sft_probe.report.shading import LEVELS
 from sft_probe.report.summaries import over_seeds, records
 from sft_probe.report.words import Words
 
@@ -43,8 +44,7 @@ SCHEMA = "sft_probe.comparison/1"
 def comparison_page(found: Comparison, *, lang: str = "en", show_unsafe: bool = False) -> str:
     """One self-contained page. Raises: SpecError for an unknown language."""
     words = Words(lang)
-    figure_words = words if figure_language(lang) == lang else Words("en")
-    charts = comparison_charts(found, words, figure_words)
+    charts = comparison_charts(found, words)
     items = _answers(found, words, show_unsafe=show_unsafe)
     return fill_in(
         "comparison.html.j2",
@@ -113,21 +113,18 @@ def _difference_json(d: Difference) -> dict[str, Any]:
     }
 
 
-def comparison_charts(found: Comparison, words: Words, figure_words: Words) -> tuple[Chart, ...]:
-    """The differences by unit, and both over the steps of training where both were watched.
-
-    figure_words: of what is drawn, where no font here has the letters of the page's language.
-    """
+def comparison_charts(found: Comparison, words: Words) -> tuple[Chart, ...]:
+    """The differences by unit, and both over the steps of training where both were watched."""
     whole = [d for d in found.differences if not d.place.stratum]
     drawn = Chart(
         name="differences",
         title=words("compare.chart", n=sum(_sign(d) != 0 for d in whole), total=len(whole)),
         subtitle=words("compare.chart.subtitle", a=found.a.label, b=found.b.label),
         note=words("compare.chart.note"),
-        panels=tuple(_difference_panels(whole, figure_words)),
+        panels=tuple(_difference_panels(whole, words)),
         table=difference_table(found, words),
     )
-    timeline = _timeline(found, words, figure_words)
+    timeline = _timeline(found, words)
     return (drawn, timeline) if timeline else (drawn,)
 
 
@@ -158,7 +155,7 @@ def _row_name(d: Difference, words: Words) -> str:
     return f"{words.metric(d.place.metric)} · {data}" if data else words.metric(d.place.metric)
 
 
-def _timeline(found: Comparison, words: Words, figure_words: Words) -> Chart | None:
+def _timeline(found: Comparison, words: Words) -> Chart | None:
     measurements = _both(found.a.measurements, found.b.measurements)
     whole = measurements[
         measurements["layer"].eq(-1)
@@ -175,11 +172,11 @@ def _timeline(found: Comparison, words: Words, figure_words: Words) -> Chart | N
     means = over_seeds(whole, _both(found.a.items, found.b.items))
     panels = tuple(
         over_steps(
-            figure_words.metric(metric),
+            words.metric(metric),
             found.arms,
             means[means["metric"] == metric],
             whole[whole["metric"] == metric],
-            figure_words,
+            words,
         )
         for metric in watched
     )
@@ -252,6 +249,10 @@ def _item_data(found: Comparison, items: list[dict[str, Any]], words: Words) -> 
     own |= {"items.before": "A", "items.after": "B"}
     return {
         "items": items,
+        "rows": [],
+        "map": "",
+        "levels": LEVELS,
+        "probes": {name: words.probe(name) for name in {item["p"]: 0 for item in items}},
         "arms": {"b": {"label": found.b.label, "k": 1}},
         "colours": len(COLOURS),
         "changes": list(CHANGES),

@@ -15,10 +15,10 @@ import pandas as pd
 
 from sft_probe.report.claims import LEVEL
 from sft_probe.report.numbers import Value, kind_of
-from sft_probe.report.summaries import Change, paired
+from sft_probe.report.summaries import Change, by_item, paired
 from sft_probe.schema import TRAINING
 from sft_probe.stats.families import adjust
-from sft_probe.stats.intervals import Interval, cluster_codes, mean_interval, share_interval, t_test
+from sft_probe.stats.intervals import Interval, mean_interval, share_interval, t_test
 from sft_probe.stats.two_samples import estimates_interval
 
 if TYPE_CHECKING:
@@ -70,7 +70,8 @@ class Difference:
 
     change: with `estimate` the difference.  paired: by item; `items` of them, else NaN.  partial: only these
     items are shared, and a and b are their values.  adjusted, adjusted_alike: p-values within the family, of
-    no difference and of one as large as the margin; NaN where not tested.
+    no difference and of one as large as the margin; NaN where not tested.  margin: largest difference that
+    counts as none, which the printed interval must keep too.
     """
 
     place: Place
@@ -81,6 +82,7 @@ class Difference:
     change: Change
     paired: bool
     partial: bool = False
+    margin: float = nan
     adjusted: float = nan
     adjusted_alike: float = nan
     why: str = ""
@@ -92,7 +94,8 @@ class Difference:
             return "untested"
         if self.adjusted <= LEVEL and self.change.leaning:
             return "higher" if self.change.leaning > 0 else "lower"
-        return "alike" if self.adjusted_alike <= LEVEL else "open"
+        inside = -self.margin < self.change.estimate.low and self.change.estimate.high < self.margin
+        return "alike" if self.adjusted_alike <= LEVEL and inside else "open"
 
     @property
     def good(self) -> int:
@@ -110,7 +113,7 @@ def side(measurements: pd.DataFrame, items: pd.DataFrame, *, exact: bool = False
     return Side(
         rows={Place(*map(str, key)): rows for key, rows in whole.groupby(keys, sort=False)},
         items={
-            (str(probe), str(metric)): rows
+            (str(probe), str(metric)): rows[_COLUMNS]
             for (probe, metric), rows in items.groupby(["probe", "metric"], sort=False)
         },
         exact=exact,
@@ -144,7 +147,7 @@ def differ(place: Place, a: Side, b: Side, *, level: float = 0.95, margin: float
     partial = False
     if len(shared):
         made = paired(shared.assign(change=shared["after"] - shared["before"]), level, margin)
-        sizes = {len(answers[["dataset", "item"]].drop_duplicates()) for answers in (answers_a, answers_b)}
+        sizes = {by_item(answers)[0].size for answers in (answers_a, answers_b)}
         if partial := sizes != {made.n}:
             value_a, value_b = (Value(float(shared[name].mean())) for name in ("before", "after"))
     else:
@@ -158,6 +161,7 @@ def differ(place: Place, a: Side, b: Side, *, level: float = 0.95, margin: float
         change=made,
         paired=len(shared) > 0,
         partial=partial,
+        margin=margin,
         why=_why(rows_a, rows_b) or made.why,
     )
 
@@ -231,11 +235,9 @@ def value_at(place: Place, s: Side, *, level: float = 0.95) -> Value:
         row = estimate(s.rows[place])
         found = estimates_interval(Interval(value=0.0, se=0.0), row, level=level)
         return Value(row.value, found.low, found.high)
-    by_item = answers.groupby(["dataset", "item"], sort=False).agg({"value": "mean", "cluster": "first"})
-    names = _clusters(by_item.reset_index())
-    values = by_item["value"].to_numpy(float)
+    values, clusters = by_item(answers)
     inside = values.min() >= 0 and values.max() <= 1
-    interval = (share_interval if inside else mean_interval)(values, cluster_codes(names), level=level)
+    interval = (share_interval if inside else mean_interval)(values, clusters, level=level)
     return Value(interval.value, interval.low, interval.high)
 
 
@@ -264,8 +266,8 @@ def _shared(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
     if set(a["seed"]) != set(b["seed"]):
         a, b = _over_seeds(a), _over_seeds(b)
     keys, other = ["seed", "dataset", "item"], ["prompt", "target", "value"]
-    if len(a) == len(b) and all(np.array_equal(a[key].to_numpy(), b[key].to_numpy()) for key in keys):
-        joined = b.assign(**{f"{name}_a": a[name].to_numpy() for name in other})
+    if len(a) == len(b) and all((a[key].array == b[key].array).all() for key in keys):
+        joined = b.assign(**{f"{name}_a": a[name].array for name in other})
     else:
         joined = b.merge(a[[*keys, *other]], on=keys, suffixes=("", "_a"))
     same = (joined["prompt"] == joined["prompt_a"]) & (joined["target"] == joined["target_a"])
@@ -277,12 +279,6 @@ def _over_seeds(answers: pd.DataFrame) -> pd.DataFrame:
     rest = {name: "first" for name in _COLUMNS if name not in ("seed", "dataset", "item", "value")}
     grouped = answers.groupby(["dataset", "item"], sort=False).agg({"value": "mean", **rest})
     return grouped.reset_index().assign(seed=0)
-
-
-def _clusters(rows: pd.DataFrame) -> list[str]:
-    """Names of clusters, told apart by data set."""
-    pairs = zip(rows["dataset"], rows["cluster"], strict=True)
-    return [f"{name}\n{cluster}" if cluster else "" for name, cluster in pairs]
 
 
 def _value(rows: pd.DataFrame) -> Value:

@@ -75,9 +75,8 @@ def stage_charts(found: Findings, words: Words) -> list[Chart]:
 
 
 def _added(found: Findings) -> Iterator[Added]:
-    items = found.material.items
     for probe, metric in MEASURES:
-        own = items[(items["probe"] == probe) & (items["metric"] == metric)]
+        own = found.material.items_of(probe, metric)
         if probe == "task_alignment":
             own = own[own["dataset"] == found.dataset]
         for arm in found.arms:

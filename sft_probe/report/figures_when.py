@@ -16,13 +16,14 @@ from sft_probe.report.findings import STRICT
 from sft_probe.report.numbers import DASH, Value, kind_of, number
 from sft_probe.report.panels import over_steps
 from sft_probe.report.reasons import absent, subtitle
-from sft_probe.stats.intervals import cluster_codes
+from sft_probe.report.summaries import by_item_and_step
 from sft_probe.stats.timelines import half_time, half_way
 
 if TYPE_CHECKING:
     from sft_probe.report.findings import Findings
     from sft_probe.report.material import Arm
     from sft_probe.report.words import Words
+    from sft_probe.stats.intervals import Interval
 
 TIMELINE = (
     "exact_match",
@@ -51,6 +52,13 @@ class Half(NamedTuple):
 
 def halves(found: Findings, metric: str) -> dict[str, Half]:
     """By arm whose change is shown, when half of it was done."""
+    known: dict[str, dict[str, Half]] = found.halves
+    if metric not in known:
+        known[metric] = _halves(found, metric)
+    return known[metric]
+
+
+def _halves(found: Findings, metric: str) -> dict[str, Half]:
     means = series(found, metric)
     seeds = _one_place(found, found.seed_rows(metric))
     result = {}
@@ -66,26 +74,21 @@ def halves(found: Findings, metric: str) -> dict[str, Half]:
 
 def _half_time(found: Findings, means: pd.DataFrame, seeds: pd.DataFrame) -> Value:
     """From the items' scores where the store has them at every look, else from the seeds' curves."""
-    first, items = means.iloc[0], found.material.items
-    own = items[
-        (items["arm"] == first["arm"])
-        & (items["probe"] == first["probe"])
-        & (items["metric"] == first["metric"])
-        & (items["dataset"] == first["dataset"])
-    ]
-    steps, clusters = means["step"].to_numpy(float), None
-    table = own.pivot_table(index=["seed", "item"], columns="step", values="value")
-    whole = table.shape == (seeds["seed"].nunique() * own["item"].nunique(), steps.size)
-    if whole and len(table) and np.allclose(table.mean(), means["value"], atol=1e-6):
-        scores = table.to_numpy(float).reshape(seeds["seed"].nunique(), -1, steps.size)
-        names = own.drop_duplicates("item").set_index("item")["cluster"]
-        clusters = cluster_codes(names.loc[table.index.levels[1]].to_list())
-    else:
+    first = means.iloc[0]
+    items = found.material.items_of(first["probe"], first["metric"])
+    own = items[(items["arm"] == first["arm"]) & (items["dataset"] == first["dataset"])]
+    steps = means["step"].to_numpy(float)
+    scores, clusters = by_item_and_step(own)
+    whole = scores.shape[::2] == (seeds["seed"].nunique(), steps.size) and not np.isnan(scores).any()
+    if not (whole and np.allclose(scores.mean(axis=(0, 1)), means["value"], atol=1e-6)):
         curves = seeds.pivot_table(index="seed", columns="step", values="value")
         if curves.isna().to_numpy().any() or curves.shape[1] != steps.size:
             return Value(half_way(steps, means["value"].to_numpy(float)))
-        scores = curves.to_numpy(float)[:, None, :]
-    reached = half_time(steps, scores, clusters)
+        return _limits(half_time(steps, curves.to_numpy(float)[:, None, :], None))
+    return _limits(half_time(steps, scores, clusters))
+
+
+def _limits(reached: Interval) -> Value:
     return Value(reached.value, reached.low, reached.high)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
 from math import isfinite
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
@@ -22,7 +22,6 @@ from sft_probe.report.summaries import (
     UNKNOWN,
     Change,
     at_end,
-    before_and_after,
     change,
     contrast,
     over_seeds,
@@ -85,6 +84,8 @@ class Findings:
     lost_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     less_sure_on: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
     growth: tuple[Growth, ...] = ()
+    halves: dict[str, Any] = field(init=False, repr=False, compare=False, default_factory=dict)
+    """What `figures_when` has worked out, by metric."""
 
     @cached_property
     def _by_metric(self) -> dict[str, pd.DataFrame]:
@@ -141,14 +142,14 @@ def find(material: Material) -> Findings:
     summary = over_seeds(material.measurements, material.items)
     order = {arm.name: arm.position for arm in material.arms}
     summary = summary.sort_values("arm", key=lambda names: names.map(order), kind="stable")
-    strict = before_and_after(material.items, "task_alignment", STRICT)
+    strict = material.flips("task_alignment", STRICT)
     dataset = _main_dataset(strict)
     strict = strict[strict["dataset"] == dataset]
-    lenient = before_and_after(material.items, "task_alignment", LENIENT)
+    lenient = material.flips("task_alignment", LENIENT)
     lenient = lenient[lenient["dataset"] == dataset]
-    likely = before_and_after(material.items, "task_alignment", LIKELIHOOD)
+    likely = material.flips("task_alignment", LIKELIHOOD)
     likely = likely[likely["dataset"] == dataset]
-    marks = before_and_after(material.items, "forgetting", "correct")
+    marks = material.flips("forgetting", "correct")
     margin = float(material.study.get("equivalence_margin", MARGIN))
     changes = _Changes(
         learned={arm.name: change(_of(strict, arm)) for arm in material.arms},
@@ -276,5 +277,5 @@ def _main_dataset(rows: pd.DataFrame) -> str:
     """The task's test set: "test" if it is there, else the data set with most rows."""
     if rows.empty:
         return ""
-    counts = rows["dataset"].value_counts()
-    return "test" if "test" in counts else str(counts.index[0])
+    counts = rows["dataset"].value_counts()  # most rows first
+    return "test" if counts.get("test", 0) else str(counts.index[0])

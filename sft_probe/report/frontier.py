@@ -88,12 +88,11 @@ class Frontier:
 
 def frontier(found: Findings) -> Frontier | None:
     """Paths of the study, None if it has none: they need probes `forgetting_curve` or `interpolation`."""
-    items = found.material.items
     paths = [
         path
         for kind, make in ((STEPS, _over_steps), (MIXTURES, _over_mixtures))
         for arm in found.arms
-        if (path := make(items[items["arm"] == arm.name], arm.name, found.dataset, kind)) is not None
+        if (path := make(found, arm.name, kind)) is not None
     ]
     if not paths:
         return None
@@ -172,18 +171,19 @@ def _limits(value: float, drawn: Floats) -> Value:
     return Value(float(value), float(low), float(high))
 
 
-def _over_steps(items: pd.DataFrame, arm: str, dataset: str, kind: str) -> Path | None:
-    task = items[
-        (items["probe"] == "task_alignment") & (items["metric"] == STRICT) & (items["dataset"] == dataset)
-    ]
-    kept = items[(items["probe"] == "forgetting_curve") & (items["metric"] == "retained")]
+def _over_steps(found: Findings, arm: str, kind: str) -> Path | None:
+    task = found.material.items_of("task_alignment", STRICT)
+    task = task[(task["arm"] == arm) & (task["dataset"] == found.dataset)]
+    kept = found.material.items_of("forgetting_curve", "retained")
+    kept = kept[kept["arm"] == arm]
     shared = sorted(set(task["step"]) & set(kept["step"]))
     looks = {float(step): (task[task["step"] == step], kept[kept["step"] == step]) for step in shared}
     return _path(looks, arm, kind)
 
 
-def _over_mixtures(items: pd.DataFrame, arm: str, dataset: str, kind: str) -> Path | None:
-    own = items[(items["probe"] == "interpolation") & (items["step"] > 0)]
+def _over_mixtures(found: Findings, arm: str, kind: str) -> Path | None:
+    items = found.material.items
+    own = items[(items["probe"] == "interpolation") & (items["arm"] == arm) & (items["step"] > 0)]
     own = own[own["step"] == own["step"].max()]
     parts = own["metric"].str.partition(" at ")
     shares = sorted(parts[2].astype(float).unique()) if len(own) else []

@@ -78,8 +78,7 @@ def ledgers(found: Findings) -> dict[str, Ledger]:
 
 def onsets(found: Findings, metric: str) -> dict[str, Onset]:
     """By arm, from the items "retained" or "retained_margin" at every look, mean over seeds."""
-    items = found.material.items
-    own = items[(items["probe"] == "forgetting_curve") & (items["metric"] == metric)]
+    own = found.material.items_of("forgetting_curve", metric)
     made = {}
     for arm in found.arms:
         mean = (
@@ -104,7 +103,9 @@ def _fates(found: Findings, arm: str) -> tuple[dict[str, float], int]:
         return {}, 0
     own = own[own["step"] == own["step"].max()]
     counts = own["stratum"].value_counts(normalize=True)
-    return {str(name): float(share) for name, share in counts.items()}, int(own.groupby("seed").size().max())
+    return {str(name): float(share) for name, share in counts.items() if share}, int(
+        own.groupby("seed").size().max()
+    )
 
 
 def _plain(rows: pd.DataFrame) -> dict[str, float]:

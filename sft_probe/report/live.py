@@ -11,7 +11,7 @@ import pandas as pd
 import yaml
 
 from sft_probe.report.cells import Table
-from sft_probe.report.charts import Chart, Drawing, draw, figure_language
+from sft_probe.report.charts import Chart, Drawing, draw
 from sft_probe.report.figures_when import TIMELINE
 from sft_probe.report.material import Arm
 from sft_probe.report.page import fill_in
@@ -104,7 +104,7 @@ def _timeline(folder: Path, parts: tuple[tuple[str, str], ...], lang: str) -> Dr
         return None
     rows = rows[rows["dataset"] == rows.groupby("metric")["dataset"].transform("first")]
     seen = rows.groupby("metric")["step"].nunique()
-    words = Words(figure_language(lang))
+    words = Words(lang)
     arms = _arms(folder, rows)
     means = over_seeds(rows, rows.head(0))
     panels = tuple(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 import yaml
 
 from sft_probe.errors import SpecError, StoreError, nearest
 from sft_probe.report.marks import Marks
-from sft_probe.store.documents import read_document, read_study
+from sft_probe.report.summaries import before_and_after
+from sft_probe.store.documents import read_document, read_rows, read_study
 from sft_probe.store.runs import BASE, BETWEEN, RunStore
 
 if TYPE_CHECKING:
@@ -51,7 +54,8 @@ class Arm:
 class Material:
     """What `load` found. `measurements` and `items` hold arms only, each with rows at step 0 (the base).
 
-    between: rows on pairs of runs, of the run `between`; empty if no weights were kept.
+    between: rows on pairs of runs, of the run `between`; empty if no weights were kept.  train_rows: as
+    `documents.read_rows`; empty where none were kept.
     """
 
     measurements: pd.DataFrame
@@ -68,6 +72,7 @@ class Material:
     environment: Mapping[str, Any]
     audit: Sequence[Mapping[str, Any]]
     probes: Mapping[str, Mapping[str, Any]]
+    train_rows: pd.DataFrame
     show_unsafe: bool = False
     marks: Marks = field(default_factory=Marks)
 
@@ -80,6 +85,26 @@ class Material:
     def parameters(self) -> int:
         """Of the largest model of a run; 0 where the runs do not say."""
         return max((run.total_parameters for run in self.runs), default=0)
+
+    def items_of(self, probe: str, metric: str) -> pd.DataFrame:
+        """The items of one metric of one probe."""
+        return self._items_by_metric.get((probe, metric), self.items.head(0))
+
+    def flips(self, probe: str, metric: str) -> pd.DataFrame:
+        """`before_and_after` of one metric."""
+        key = (probe, metric)
+        if key not in self._flips:
+            self._flips[key] = before_and_after(self.items_of(probe, metric), probe, metric)
+        return self._flips[key]
+
+    @cached_property
+    def _items_by_metric(self) -> dict[tuple[str, str], pd.DataFrame]:
+        groups = self.items.groupby(["probe", "metric"], sort=False, observed=True)
+        return {(str(probe), str(metric)): rows for (probe, metric), rows in groups}
+
+    @cached_property
+    def _flips(self) -> dict[tuple[str, str], pd.DataFrame]:
+        return {}
 
     @property
     def watched(self) -> bool:
@@ -111,7 +136,7 @@ def load(output_dir: Path, *, reference: str | None = None) -> Material:
     return Material(
         measurements=with_base(_ending_together(measured[~several], runs), runs),
         between=measured[several].reset_index(drop=True),
-        items=with_base(_ending_together(store.items(), runs), runs),
+        items=with_base(_ending_together(store.items(coded=True), runs), runs),
         train_log=store.train_log(),
         runs=runs,
         unfinished=store.unfinished(),
@@ -123,6 +148,7 @@ def load(output_dir: Path, *, reference: str | None = None) -> Material:
         environment=read_document(output_dir, "environment") or {},
         audit=read_document(output_dir, "audit") or [],
         probes=read_document(output_dir, "probes") or {},
+        train_rows=read_rows(output_dir),
     )
 
 
@@ -157,20 +183,39 @@ def _ending_together(frame: pd.DataFrame, runs: Sequence[RunManifest]) -> pd.Dat
     of_arm: dict[str, int] = {}
     for run in runs:
         of_arm[run.arm] = max(of_arm.get(run.arm, 0), ends[run.run])
-    own, arms = frame["run"].map(ends), frame["arm"].map(of_arm)
-    return frame.assign(step=frame["step"].where(frame["step"].ne(own), arms).astype(frame["step"].dtype))
+    last = {run.run: of_arm[run.arm] for run in runs}
+    codes, names = pd.factorize(frame["run"])
+    own, arms = (np.array([known.get(name, -1) for name in names])[codes] for known in (ends, last))
+    return frame.assign(step=frame["step"].where(frame["step"].to_numpy() != own, arms))
 
 
 def with_base(frame: pd.DataFrame, runs: Sequence[RunManifest]) -> pd.DataFrame:
     """Rows of the arms; the base run's rows stand in where a run did not look at step 0 with a probe."""
+    tuned = [run for run in runs if run.arm != BASE]
+    frame = _knowing(_knowing(frame, "run", [run.run for run in tuned]), "arm", [run.arm for run in tuned])
     base = frame[frame["arm"] == BASE]
     rows = frame[frame["arm"] != BASE]
-    seen = set(zip(rows["run"][rows["step"] == 0], rows["probe"][rows["step"] == 0], strict=True))
+    starts = rows.loc[rows["step"] == 0, ["run", "probe"]].drop_duplicates()
+    seen = set(zip(starts["run"], starts["probe"], strict=True))
     added = [
-        base[base["probe"] == probe].assign(run=run.run, arm=run.arm, seed=run.seed)
-        for run in runs
-        if run.arm != BASE
+        own.assign(run=_all(own["run"], run.run), arm=_all(own["arm"], run.arm), seed=run.seed)
         for probe in base["probe"].unique()
+        for own in (base[base["probe"] == probe],)
+        for run in tuned
         if (run.run, probe) not in seen
     ]
     return pd.concat([rows, *added], ignore_index=True) if added else rows.reset_index(drop=True)
+
+
+def _knowing(frame: pd.DataFrame, column: str, names: Sequence[str]) -> pd.DataFrame:
+    """The frame whose categories of a column, if it has any, hold these names too."""
+    kind = frame[column].dtype
+    if not isinstance(kind, pd.CategoricalDtype):
+        return frame
+    whole = sorted({*kind.categories, *names})
+    return frame.assign(**{column: frame[column].cat.set_categories(whole)})
+
+
+def _all(column: pd.Series, name: str) -> pd.Series:
+    """A column of the same kind that says the same in every row."""
+    return pd.Series(name, index=column.index, dtype=column.dtype)

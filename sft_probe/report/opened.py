@@ -13,9 +13,10 @@ import pandas as pd
 
 from sft_probe.report.browser import changed
 from sft_probe.report.build import ReportPaths, build_report
-from sft_probe.report.charts import Chart, draw, figure_language, sheet
+from sft_probe.report.charts import Chart, draw
 from sft_probe.report.material import Material, load
 from sft_probe.report.pictures import as_png, picture
+from sft_probe.report.sheets import sheet
 from sft_probe.report.story import Story, tell
 from sft_probe.report.summaries import before_and_after
 from sft_probe.report.words import Words
@@ -148,9 +149,7 @@ class Runs:
     @cached_property
     def figures(self) -> Mapping[str, Figure]:
         """Figures by name, in the order of the report."""
-        fonts = figure_language(self.lang)  # letters that no font here has cannot be drawn
-        story = self.story if fonts == self.lang else tell(self.material, Words(fonts))
-        charts = (chart for section in story.sections for chart in section.charts)
+        charts = (chart for section in self.story.sections for chart in section.charts)
         return {chart.name: Figure(chart) for chart in charts if isinstance(chart, Chart)}
 
     @cached_property

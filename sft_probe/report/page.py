@@ -16,6 +16,7 @@ from markupsafe import Markup
 from sft_probe.report.browser import CHANGES
 from sft_probe.report.charts import COLOURS, Chart
 from sft_probe.report.marks import PROBE_OF
+from sft_probe.report.shading import LEVELS, level
 from sft_probe.report.tiles import HEIGHT, WIDTH
 
 if TYPE_CHECKING:
@@ -29,20 +30,26 @@ if TYPE_CHECKING:
 OPEN_ROWS = 16  # a longer table starts closed, so that the page can be read from top to bottom
 ITEM_WORDS = (
     *(f"change.{change}" for change in CHANGES),
-    *(f"items.{key}" for key in "any found more asked expected before after seed nothing".split()),
+    *(
+        f"items.{key}"
+        for key in "any found more asked expected before after seed nothing map near nats".split()
+    ),
 )
 
 
-def render(story: Story, words: Words, drawings: Mapping[str, Drawing]) -> str:
-    """The report's page as text. drawings: of each chart by its name."""
+def render(story: Story, words: Words, drawings: Mapping[str, Drawing], *, png: bool = False) -> str:
+    """The report's page as text. drawings: of each chart by its name.  png: those files are there, too."""
     return fill_in(
         "report.html.j2",
         words,
         drawings,
+        png=png,
         story=story,
         material=story.material,
         item_data=embedded(_item_data(story, words)),
         examples=_examples(story),
+        shaded=any("ke" in record or "kb" in record for record in story.browser.records),
+        layer_map=_layer_map(story),
         whole=_without_places(story.everything),
         curve_size=(WIDTH, HEIGHT),
     )
@@ -55,12 +62,13 @@ def fill_in(
     *,
     script: str = "page.js",
     connect: bool = False,
+    png: bool = False,
     **content: Any,
 ) -> str:
     """One self-contained page of a template, with the style and the policy of all pages.
 
     drawings: of each chart by its name.  script: the only one that the page obeys.  connect: whether that
-    may ask the server that the page came from.
+    may ask the server that the page came from.  png: figures are there as PNG files, too.
     """
     style, code = _asset("style.css"), _asset(script)
     environment = Environment(
@@ -71,6 +79,7 @@ def fill_in(
         lstrip_blocks=True,
     )
     environment.filters["panels"] = lambda chart: _panels(drawings[chart.name])
+    environment.filters["shade"] = level
     environment.filters["probe_of"] = lambda chart: PROBE_OF.get(chart, chart)
     return environment.get_template(template).render(
         w=words,
@@ -80,6 +89,8 @@ def fill_in(
         script=Markup(code),
         is_chart=lambda chart: isinstance(chart, Chart),
         open_rows=OPEN_ROWS,
+        levels=LEVELS,
+        png=png,
         colours=len(COLOURS),
         version=version("sft-probe"),
         **content,
@@ -148,11 +159,23 @@ def _panels(drawing: Drawing) -> list[dict[str, Any]]:
 def _item_data(story: Story, words: Words) -> dict[str, Any]:
     return {
         "items": story.browser.records,
+        "rows": story.browser.rows,
+        "map": _layer_map(story),
+        "levels": LEVELS,
+        "probes": {name: words.probe(name) for name in {record["p"]: 0 for record in story.browser.records}},
         "arms": {arm.name: {"label": arm.label, "k": arm.position} for arm in story.material.arms},
         "colours": len(COLOURS),
         "changes": list(CHANGES),
         "words": {key: words.template(key) for key in ITEM_WORDS},
     }
+
+
+def _layer_map(story: Story) -> str:
+    """Where the page shows which layers moved; empty if it does not."""
+    charts = [
+        chart.name for section in story.sections for chart in section.charts if isinstance(chart, Chart)
+    ]
+    return next((f"chart-{name}" for name in ("drift_map", "drift_profile") if name in charts), "")
 
 
 def _examples(story: Story, each: int = 2) -> list[dict[str, Any]]:

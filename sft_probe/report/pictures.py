@@ -1,20 +1,20 @@
-"""A chart as one picture for notebooks: title, subtitle and legend above its panels, how to read it below."""
+"""A chart as one picture: title, subtitle and legend above its panels, how to read it below."""
 
 from __future__ import annotations
 
-import textwrap
-import unicodedata
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from sft_probe.report.charts import INK, LETTERS, QUIET, colour, marker, styled
+from sft_probe.report.charts import INK, QUIET, colour, heading, marker, styled
+from sft_probe.report.wrapping import wrapped
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from sft_probe.report.charts import Chart
 
-COLUMNS, DOTS = 3, 100  # panels in a row; pixels of an inch
+COLUMNS = 3  # panels in a row
+DOTS = 100  # pixels of an inch
 NARROWEST = 6.4  # inches: room for a title above a single panel
 BOLD_LETTERS, SMALL_LETTERS = 10.5, 15.0  # of title and subtitle per inch; Chinese ones are twice as wide
 LINE = 0.21  # inches
@@ -29,8 +29,8 @@ def picture(chart: Chart) -> Figure:
     rows = -(-len(chart.panels) // columns)
     across, down = chart.panels[0].size
     width = max(columns * across, NARROWEST)
-    title = _wrapped(chart.title, width * BOLD_LETTERS)
-    said, notes = (_wrapped(text, width * SMALL_LETTERS) for text in (chart.subtitle, chart.note))
+    title = _lines(chart.title, width * BOLD_LETTERS)
+    said, notes = (_lines(text, width * SMALL_LETTERS) for text in (chart.subtitle, chart.note))
     head, foot = (LINE * lines + 0.15 for lines in (len(title) + len(said) + bool(chart.legend), len(notes)))
     height = head + rows * down + foot
     with styled():
@@ -41,7 +41,7 @@ def picture(chart: Chart) -> Figure:
         grid = drawn.subplots(rows, columns, squeeze=False).ravel()
         for axes, panel in zip(grid, chart.panels, strict=False):
             panel.draw(axes)
-            axes.set_title("\n".join(textwrap.wrap(panel.title, round(LETTERS * across))))
+            axes.set_title(heading(panel))
         for axes in grid[len(chart.panels) :]:
             axes.set_axis_off()
         _head(drawn, chart, title, said, height)
@@ -49,17 +49,19 @@ def picture(chart: Chart) -> Figure:
     return drawn
 
 
-def as_png(drawn: Figure) -> bytes:
-    """A matplotlib figure as PNG, without anything that differs from one time to the next."""
+def as_png(drawn: Figure, dots: int = DOTS) -> bytes:
+    """A matplotlib figure as PNG, without anything that differs from one time to the next.
+
+    dots: pixels of an inch.
+    """
     buffer = BytesIO()
     with styled():
-        drawn.savefig(buffer, format="png", dpi=DOTS, facecolor="white", metadata={"Software": None})
+        drawn.savefig(buffer, format="png", dpi=dots, facecolor="white", metadata={"Software": None})
     return buffer.getvalue()
 
 
-def _wrapped(text: str, letters: float) -> list[str]:
-    wide = any(unicodedata.east_asian_width(letter) in "WF" for letter in text)
-    return textwrap.wrap(text, round(letters / 2 if wide else letters))
+def _lines(text: str, letters: float) -> list[str]:
+    return wrapped(text, round(letters)) if text else []
 
 
 def _head(drawn: Figure, chart: Chart, title: list[str], said: list[str], height: float) -> None:

@@ -17,9 +17,21 @@ def hide_unsafe(rows: pd.DataFrame, items: pd.DataFrame, words: Words) -> pd.Dat
 
     Unsafe is what `refusal` counted among requests to refuse: those items, and every row with their prompt.
     """
-    own = items[(items["probe"] == "refusal") & (items["metric"] == "refusal_rate")]
-    if own.empty or rows.empty:
+    if rows.empty:
         return rows
-    unsafe = rows["item"].isin(set(own["item"])) | rows["prompt"].isin(set(own["prompt"]) - {""})
-    hidden = {name: rows[name].mask(unsafe, words("items.hidden")) for name in TEXTS}
-    return rows.assign(**hidden)
+    own = _refused(items)
+    hidden = rows["item"].isin(set(own["item"])) | unsafe(rows["prompt"], items)
+    if not hidden.any():
+        return rows
+    return rows.assign(
+        **{name: rows[name].astype("str").mask(hidden, words("items.hidden")) for name in TEXTS}
+    )
+
+
+def unsafe(prompts: pd.Series, items: pd.DataFrame) -> pd.Series:
+    """Which prompts are unsafe requests."""
+    return prompts.isin(set(_refused(items)["prompt"]) - {""})
+
+
+def _refused(items: pd.DataFrame) -> pd.DataFrame:
+    return items[(items["probe"] == "refusal") & (items["metric"] == "refusal_rate")]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import inf, isfinite, nan
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,11 +21,13 @@ from sft_probe.stats.contrasts import (
     change_test,
     equivalence,
 )
-from sft_probe.stats.intervals import Interval, cluster_codes, mean_interval, share_interval, t_test
+from sft_probe.stats.intervals import Floats, Interval, Ints, mean_interval, share_interval, t_test
 from sft_probe.stats.power import detectable_effect
 from sft_probe.stats.seeds import over_seeds_and_items
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
 KEYS = ["probe", "metric", "dataset", "stratum", "layer", "module"]
@@ -109,13 +111,14 @@ def _with_item_intervals(table: pd.DataFrame, items: pd.DataFrame) -> pd.DataFra
     whole = table["stratum"].eq("") & table["module"].eq("") & table["layer"].eq(-1) & table["seeds"].gt(1)
     if not whole.any() or items.empty:
         return table
-    known = items.groupby(place, sort=False)
-    for index in table.index[whole]:
-        key = tuple(table.loc[index, place])
-        if key not in known.groups:
+    known: Mapping[Any, Any] = items.groupby(place, sort=False).indices
+    own = items[["dataset", "item", "cluster", "value"]]
+    keys = zip(table.index[whole], *(table.loc[whole, name] for name in [*place, "value"]), strict=True)
+    for index, *key, value in keys:
+        if tuple(key) not in known:
             continue
-        found = _mean_of_seeds(known.get_group(key))
-        if isfinite(found.low) and np.isclose(found.value, float(table.loc[index, "value"]), atol=1e-6):
+        found = _mean_of_seeds(own.take(known[tuple(key)]))
+        if isfinite(found.low) and abs(found.value - value) <= 1e-6 + 1e-5 * abs(value):
             table.loc[index, ["ci_low", "ci_high", "n", "n_clusters"]] = (
                 found.low,
                 found.high,
@@ -127,10 +130,25 @@ def _with_item_intervals(table: pd.DataFrame, items: pd.DataFrame) -> pd.DataFra
 
 def _mean_of_seeds(rows: pd.DataFrame) -> Interval:
     """Interval over items of each item's mean over seeds."""
-    by_item = rows.groupby("item", sort=False).agg(value=("value", "mean"), cluster=("cluster", "first"))
-    values, clusters = by_item["value"].to_numpy(float), cluster_codes(by_item["cluster"].to_list())
+    values, clusters = by_item(rows)
     inside = values.size > 0 and values.min() >= 0 and values.max() <= 1
     return (share_interval if inside else mean_interval)(values, clusters)
+
+
+def by_item(rows: pd.DataFrame) -> tuple[Floats, Ints]:
+    """(items,) mean `value` of each item over seeds, and its cluster, told apart by data set."""
+    asked = _asked(rows)
+    return asked.mean(rows["value"]), asked.clusters
+
+
+def by_item_and_step(rows: pd.DataFrame) -> tuple[Floats, Ints]:
+    """(seeds, items, steps) mean `value`, NaN where there is none, and the (items,) clusters."""
+    asked = _asked(rows)
+    (seeds, names), (steps, looks) = (pd.factorize(rows[key], sort=True) for key in ("seed", "step"))
+    shape = (len(names), asked.clusters.size, len(looks))
+    places = np.ravel_multi_index((seeds, asked.codes, steps), shape) if len(rows) else asked.codes
+    values = _means(places, rows["value"].to_numpy(float), int(np.prod(shape)))
+    return values.reshape(shape), asked.clusters
 
 
 def records(rows: pd.DataFrame) -> list[dict[str, Any]]:
@@ -193,17 +211,8 @@ def paired(rows: pd.DataFrame, level: float, margin: float) -> Change:
 
     rows: seed, dataset, item, cluster, before, after, change.
     """
-    items = rows.groupby(["dataset", "item"], sort=False).agg(
-        before=("before", "mean"), after=("after", "mean"), cluster=("cluster", "first")
-    )
-    datasets = items.index.get_level_values("dataset")
-    clusters = cluster_codes(
-        [
-            f"{name}\n{cluster}" if cluster else ""
-            for name, cluster in zip(datasets, items["cluster"], strict=True)
-        ]
-    )
-    after, before = items["after"].to_numpy(float), items["before"].to_numpy(float)
+    asked = _asked(rows)
+    after, before, clusters = asked.mean(rows["after"]), asked.mean(rows["before"]), asked.clusters
     shares = set(np.unique(np.concatenate([after, before]))) <= {0.0, 1.0}
     found = _interval(after, before, clusters, level, shares=shares)
     return Change(
@@ -215,7 +224,7 @@ def paired(rows: pd.DataFrame, level: float, margin: float) -> Change:
         level=level,
         p=change_test(after, before, clusters) if shares else t_test(found),
         **_within(after, before, clusters, found, margin, shares=shares)._asdict(),
-        anew=_anew(rows, items.index, clusters, level),
+        anew=_anew(rows, asked, level),
         per_seed=tuple(float(value) for value in rows.groupby("seed")["change"].mean()),
         why=found.why,
     )
@@ -251,13 +260,60 @@ def _within(
     return equivalence(found, margin=margin)
 
 
-def _anew(rows: pd.DataFrame, items: pd.Index[Any], clusters: NDArray[np.int64], level: float) -> Value:
+def _anew(rows: pd.DataFrame, asked: _Asked, level: float) -> Value:
     """The mean over seeds and items with an interval for both; undefined unless every seed saw every item."""
-    if rows["seed"].nunique() < 2:
+    seeds, names = pd.factorize(rows["seed"], sort=True)
+    if len(names) < 2:
         return Value(nan)
-    wide = rows.pivot_table(index="seed", columns=["dataset", "item"], values="change")
-    scores = wide.reindex(columns=items).to_numpy(float)
-    if np.isnan(scores).any():
+    size = asked.clusters.size
+    cells = _means(seeds * size + asked.codes, rows["change"].to_numpy(float), len(names) * size)
+    if np.isnan(cells).any():
         return Value(nan)
-    found = over_seeds_and_items(scores, clusters, level=level)
+    found = over_seeds_and_items(cells.reshape(len(names), size), asked.clusters, level=level)
     return Value(found.value, found.low, found.high)
+
+
+class _Asked(NamedTuple):
+    """The items of some rows, numbered as they first appear.
+
+    codes: (rows,) item of each row.  clusters: (items,) told apart by data set.
+    """
+
+    codes: Ints
+    clusters: Ints
+
+    def mean(self, values: pd.Series) -> Floats:
+        """(items,) the mean of a column over the rows of each item."""
+        return _means(self.codes, values.to_numpy(float), self.clusters.size)
+
+
+def _asked(rows: pd.DataFrame) -> _Asked:
+    datasets, names = _codes(rows["dataset"]), rows["cluster"]
+    codes = _pairs(datasets, _codes(rows["item"]))
+    first = np.unique(codes, return_index=True)[1]
+    clusters = _pairs(datasets[first], _codes(names)[first])
+    alone = (names.take(first) == "").to_numpy()
+    clusters[alone] = -1 - np.arange(alone.sum())
+    return _Asked(codes, pd.factorize(clusters)[0].astype(np.int64))
+
+
+def _codes(column: pd.Series) -> Ints:
+    """A number for each name of a column."""
+    codes = column.cat.codes.to_numpy() if hasattr(column, "cat") else pd.factorize(column)[0]
+    return codes.astype(np.int64)
+
+
+def _pairs(one: Ints, other: Ints) -> Ints:
+    """A number for each pair of numbers, counted as they first appear."""
+    width = other.max(initial=0) + 1
+    codes: Ints = pd.factorize(one * width + other)[0].astype(np.int64)
+    return codes
+
+
+def _means(codes: Ints, values: Floats, size: int) -> Floats:
+    """(size,) mean of the known values of each code, NaN where there is none."""
+    known = ~np.isnan(values)
+    sums = np.bincount(codes[known], values[known], minlength=size)
+    counts = np.bincount(codes[known], minlength=size)
+    means: Floats = np.divide(sums, counts, out=np.full(size, nan), where=counts > 0)
+    return means

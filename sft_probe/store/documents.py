@@ -6,15 +6,26 @@ import json
 from dataclasses import asdict, is_dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from sft_probe.errors import StoreError
-from sft_probe.store.atomic import write_json, write_text
+from sft_probe.store.atomic import write_json, write_parquet, write_text
+from sft_probe.store.columns import from_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
+
+    import pandas as pd
+
+    from sft_probe.data.examples import Example
 
 Document = Literal["environment", "audit", "probes"]
 STUDY = "study.yaml"
+ROWS = "train_rows.parquet"
+MOST_ROWS = 20_000
+_ROWS = pa.schema([("id", pa.string()), ("prompt", pa.string()), ("target", pa.string())])
 
 
 def write_study(output_dir: Path, text: str) -> None:
@@ -50,6 +61,27 @@ def write_probes(
     write_json(
         output_dir / "probes.json", {name: _plain(about) | notes[name] for name, about in abouts.items()}
     )
+
+
+def write_rows(output_dir: Path, examples: Sequence[Example]) -> None:
+    """Keep the training rows as text, before any arm's edits; of very many, `MOST_ROWS` evenly spaced."""
+    every = -(-len(examples) // MOST_ROWS) or 1
+    kept = examples[::every]
+    columns = {name: [getattr(example, name) for example in kept] for name in _ROWS.names}
+    write_parquet(output_dir / ROWS, from_columns(columns, _ROWS))
+
+
+def read_rows(output_dir: Path) -> pd.DataFrame:
+    """The kept training rows: id, prompt, target. Empty if none were. Raises: StoreError if damaged."""
+    path = output_dir / ROWS
+    if not path.is_file():
+        frame: pd.DataFrame = _ROWS.empty_table().to_pandas()
+        return frame
+    try:
+        frame = pq.read_table(path, schema=_ROWS).to_pandas()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise StoreError(f"not valid Parquet: {error}.", file=path, remedy="Run the study again.") from error
+    return frame
 
 
 def write_edits(run: Path, changes: Iterable[Mapping[str, str]]) -> None:

@@ -9,8 +9,11 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from sft_probe.errors import StoreError
-from sft_probe.store.atomic import sha256_of, write_json
+from sft_probe.store.atomic import sha256_of, write_json, write_parquet
 from sft_probe.store.manifest import MANIFEST, read_raw
 
 if TYPE_CHECKING:
@@ -30,7 +33,14 @@ class Migration:
     change: Callable[[Path], None]
 
 
-MIGRATIONS: tuple[Migration, ...] = ()  # schema version 1 is the first: nothing to bring forward yet
+def _items_by_token(folder: Path) -> None:
+    """Items have values by token; older ones have none."""
+    path = folder / "items.parquet"
+    items = pq.read_table(path)
+    write_parquet(path, items.append_column("by_token", pa.array([""] * items.num_rows, pa.string())))
+
+
+MIGRATIONS: tuple[Migration, ...] = (Migration("items_by_token", 2, _items_by_token),)
 
 
 def pending(folder: Path, migrations: Sequence[Migration] = MIGRATIONS) -> tuple[Migration, ...]:

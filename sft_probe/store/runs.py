@@ -23,7 +23,7 @@ from sft_probe.store.migrations import migrate
 from sft_probe.store.writer import RunWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Mapping
+    from collections.abc import Callable, Container, Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["BASE", "BETWEEN", "RunStore", "RunWriter"]
 
 BETWEEN = "between"  # arm and run id of what was measured on several runs at once
+RECURRING = ("run", "arm", "probe", "metric", "item", "dataset", "stratum", "cluster", "target", "prompt")
 BASE = "base"  # arm and run id of the untouched base model, which has step 0 only
 
 
@@ -139,18 +140,31 @@ class RunStore:
         """All measurements of the finished runs, or of these, columns `schema.MEASUREMENT_COLUMNS`."""
         return self._frame("measurements", runs)
 
-    def items(self, runs: Container[str] | None = None) -> pd.DataFrame:
-        """All items of the finished runs, or of these, columns `schema.ITEM_COLUMNS`."""
-        return self._frame("items", runs)
+    def items(self, runs: Container[str] | None = None, *, coded: bool = False) -> pd.DataFrame:
+        """All items of the finished runs, or of these, columns `schema.ITEM_COLUMNS`.
+
+        coded: text that recurs, which is all but `prediction` and `by_token`, comes as ordered-by-name
+        categories: many times faster to select, join and group when there are millions of rows.
+        """
+        frame = self._frame("items", runs, RECURRING if coded else ())
+        for name in RECURRING if coded else ():
+            frame[name] = frame[name].cat.reorder_categories(sorted(frame[name].cat.categories))
+        return frame
 
     def train_log(self) -> pd.DataFrame:
         """What the trainer logged: run, arm, seed, step, metric, value."""
         return self._frame("train_log")
 
-    def _frame(self, table: str, runs: Container[str] | None = None) -> pd.DataFrame:
-        tables = [pq.read_table(path, schema=SCHEMAS[table]) for path in self.files(table, runs)]
-        whole = pa.concat_tables(tables) if tables else SCHEMAS[table].empty_table()
-        frame: pd.DataFrame = whole.to_pandas()
+    def _frame(
+        self, table: str, runs: Container[str] | None = None, coded: Sequence[str] = ()
+    ) -> pd.DataFrame:
+        schema = SCHEMAS[table]
+        for name in coded:
+            place = schema.get_field_index(name)
+            schema = schema.set(place, pa.field(name, pa.dictionary(pa.int32(), pa.string())))
+        read = [pq.read_table(path, read_dictionary=list(coded)) for path in self.files(table, runs)]
+        tables = [schema.empty_table(), *(one.select(schema.names).cast(schema) for one in read)]
+        frame: pd.DataFrame = pa.concat_tables(tables).unify_dictionaries().to_pandas(split_blocks=True)
         return frame
 
     def _folders(self) -> tuple[Path, ...]:

@@ -11,11 +11,11 @@ import pytest
 from sft_probe.data.examples import Example
 from sft_probe.errors import SpecError
 from sft_probe.observe.observations import Observed, TokenDivergenceSeen
-from sft_probe.probes.token_shift import TokenShift, half_depth
+from sft_probe.probes.token_shift import SHOWN, TokenShift, half_depth
 from sft_probe.schema import Measurement
 
 Find = Callable[..., Measurement]
-PROBE = TokenShift()
+PROBE = TokenShift(base_answers=False)
 REAL = Path(__file__).parents[3] / "shared/real"
 
 
@@ -177,3 +177,22 @@ def test_on_real_data(planted_study: Callable[..., pd.DataFrame], tmp_path: Path
     assert values[30][["unshifted", "marginal", "shifted"]].sum() == pytest.approx(1)
     assert values[30, "kl_half_depth"] >= 1
     assert not {"entity", "function word"}.isdisjoint(rows[rows.step == 30].stratum)
+
+
+def test_answers_of_the_base_are_kept_token_by_token_without_rows() -> None:
+    probe = TokenShift(limit=50)
+    own, before = probe.needs()
+    assert (before.contexts, before.limit) == ("base", 50)  # type: ignore[union-attr]
+    seen = observed([[3.0, 1.23456]])[PROBE.needs()[0]]
+    both = Observed({own: seen, before: replace(seen, contexts="base")})
+    found = probe.measure(both, UNMOVED)
+    assert found.rows == PROBE.measure(observed([[3.0, 1.23456]]), UNMOVED).rows
+    assert [(item.metric, item.by_token) for item in found.items] == [
+        ("kl_tuned_base", '[["0 ",3.0],["1 ",1.23]]'),
+        ("kl_tuned_base_before", '[["0 ",3.0],["1 ",1.23]]'),
+    ]
+
+
+def test_only_so_many_answers_are_kept_token_by_token() -> None:
+    items = PROBE.measure(observed([[1.0]] * (SHOWN + 5)), UNMOVED).items
+    assert sum(item.by_token != "" for item in items) == SHOWN

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from sft_probe.data.examples import Example, Message
 from sft_probe.schema import Item, Measurement, Measurements
 from sft_probe.store import documents
 from sft_probe.store.runs import BASE, RunStore
@@ -29,6 +33,7 @@ HOSTILE = (
     "long " + "x" * 5000,
     "{{ 7 * 7 }} {% raw %}",
     "line\nbreak\r\n\ttab",
+    "**bold** [link](javascript:alert(3)) `code` | a | # head",
 )
 TEST_ITEMS, BENCH_ITEMS, LAYERS, CLUSTERS = 120, 100, 6, 40
 
@@ -270,7 +275,16 @@ class Arm:
             if step
             else Measurement(metric="kl_half_depth", value=np.nan, unit="tokens", why="no divergence", **kw),
         ]
-        return Measurements(tuple(rows))
+        return Measurements(tuple(rows), tuple(self.shifted(step, moved)))
+
+    def shifted(self, step: int, moved: float) -> Iterator[Item]:
+        """Token by token: a word moves by one more tenth of a nat than the one before it."""
+        for item in deepcopy(self).task_alignment(step).items[:40]:  # draws nothing from this arm
+            words = re.findall(r"\S+\s*", item.prediction)
+            pairs = [[word, round(moved * place, 3)] for place, word in enumerate(words)]
+            yield replace(
+                item, metric="kl_tuned_base", value=moved, by_token=json.dumps([*pairs, ["<|end|>", 0.0]])
+            )
 
     def weight_change(self, step: int) -> Measurements:
         rows = []
@@ -340,6 +354,15 @@ def write_study(
         [
             {"code": "duplicates", "severity": "warning", "message": "2 rows occur twice.", "count": 2},
             {"code": "labels", "severity": "info", "message": "40 distinct targets.", "count": 40},
+        ],
+    )
+    documents.write_rows(
+        output_dir,
+        [
+            Example(
+                id=f"t{i}", messages=(Message("user", f"Where does person {i} live?"),), target=f"city {i}"
+            )
+            for i in range(60)
         ],
     )
     documents.write_probes(output_dir, {name: about(name) for name in probes})

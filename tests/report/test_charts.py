@@ -6,10 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from sft_probe.report.charts import COLOURS, Chart, Panel, sheet, svg
+from sft_probe.report.charts import COLOURS, Chart, Panel, svg
 from sft_probe.report.charts import draw as draw_chart
 from sft_probe.report.figures_cost import cost
 from sft_probe.report.findings import Findings
+from sft_probe.report.pictures import NARROWEST, as_png, picture
+from sft_probe.report.sheets import sheet
 from sft_probe.report.words import Words
 
 
@@ -57,3 +59,11 @@ def test_a_study_that_taught_nothing_has_no_price(found: Findings) -> None:
     idle = replace(found, shown_learned=dict.fromkeys(found.shown_learned, 0))
     titles = [{chart.name: chart.title for chart in cost(one, Words())}["frontier"] for one in (found, idle)]
     assert titles[0] != titles[1] == Words()("chart.frontier.unlearned")
+
+
+def test_a_picture_is_a_png_of_the_same_chart(found: Findings) -> None:
+    chart = next(c for c in cost(found, Words()) if isinstance(c, Chart) and c.legend)
+    content = as_png(picture(replace(chart, panels=chart.panels[:1])), 150)
+    assert content.startswith(b"\x89PNG")
+    width = int.from_bytes(content[16:20])
+    assert width == round(150 * max(chart.panels[0].size[0], NARROWEST))

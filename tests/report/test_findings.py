@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control
 
+from sft_probe.report.claims import of_no_loss
 from sft_probe.report.findings import Findings, find
 from sft_probe.report.material import load
 from sft_probe.report.sentences import verdict
@@ -123,3 +124,22 @@ def test_right_choices_that_lose_ground_are_told_before_any_answer_flips(tmp_pat
     text = " ".join(verdict(found, Words()))
     assert "in nats: LoRA r8, 1e-3 on world_facts \u22121.00 (\u22121.40\u00a0to\u00a0\u22120.600)" in text
     assert "no evidence of forgetting" not in text
+
+
+def test_no_sentence_is_more_certain_than_the_interval_beside_it(found: Findings) -> None:
+    for arm in found.arms:
+        for shown, change in (
+            (found.shown_learned[arm.name], found.learned[arm.name]),
+            (found.shown_kept[arm.name], found.kept[arm.name]),
+        ):
+            if shown:
+                assert min(shown * change.estimate.low, shown * change.estimate.high) > 0
+        if found.unharmed[arm.name]:
+            assert found.kept[arm.name].estimate.low > -found.margin
+
+
+def test_an_interval_beyond_the_margin_is_no_proof_of_no_loss(found: Findings) -> None:
+    change = replace(found.kept["lora"], no_loss=1e-4)
+    assert of_no_loss("lora", change, 0.02).sign == 1
+    wide = replace(change, estimate=change.estimate._replace(low=-0.021))
+    assert of_no_loss("lora", wide, 0.02).sign == 0

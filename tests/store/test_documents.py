@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from sft_probe.data.examples import Example, Message
 from sft_probe.errors import StoreError
 from sft_probe.store import documents
+from sft_probe.store.documents import read_rows, write_rows
 
 
 @dataclass(frozen=True)
@@ -33,3 +35,15 @@ def test_absent_documents_are_none_and_broken_ones_are_named(tmp_path: Path) -> 
     (tmp_path / "audit.json").write_text("[")
     with pytest.raises(StoreError, match=r"audit\.json"):
         documents.read_document(tmp_path, "audit")
+
+
+def test_training_rows_are_kept_as_text(tmp_path: Path) -> None:
+    assert read_rows(tmp_path).empty
+    write_rows(tmp_path, [Example(id="a", messages=(Message("user", "Why?"),), target="So.")])
+    assert read_rows(tmp_path).to_dict("records") == [{"id": "a", "prompt": "Why?", "target": "So."}]
+
+
+def test_of_very_many_rows_some_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents, "MOST_ROWS", 4)
+    write_rows(tmp_path, [Example(id=f"r{i}", target="t") for i in range(10)])
+    assert list(read_rows(tmp_path)["id"]) == ["r0", "r3", "r6", "r9"]

@@ -134,7 +134,7 @@ def test_a_missing_file_and_a_broken_manifest_are_named(store: RunStore) -> None
 def test_a_newer_schema_is_refused(store: RunStore) -> None:
     write_run(store)
     path = store.folder / "full-seed0" / "manifest.json"
-    path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 99'))
+    path.write_text(path.read_text().replace('"schema_version": 2', '"schema_version": 99'))
     with pytest.raises(StoreError, match="Update sft-probe"):
         store.runs()
     with pytest.raises(StoreError, match="Update sft-probe"):
