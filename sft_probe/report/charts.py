@@ -161,7 +161,7 @@ def svg(panel: Panel, name: str) -> str:
     with styled(), mpl.rc_context({"svg.hashsalt": name}):
         figure = Figure(figsize=panel.size)
         panel.draw(figure.add_subplot())
-        figure.axes[0].set_title(heading(panel))
+        figure.axes[0].set_title(heading(panel), y=1.0)  # else its place is sought three times over
         _fit(figure)
         return inline(_svg_text(figure), round(panel.size[0] * PIXELS))
 

@@ -122,8 +122,8 @@ def side(measurements: pd.DataFrame, items: pd.DataFrame, *, exact: bool = False
 
 def last_look(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows of each run and probe at its last step after the beginning."""
-    trained = frame[frame["step"] > 0]
-    return trained[trained["step"] == trained.groupby(["run", "probe"])["step"].transform("max")]
+    last = frame.groupby(["run", "probe"], sort=False)["step"].transform("max")
+    return frame[(frame["step"] > 0) & (frame["step"] == last)]
 
 
 def first_look(frame: pd.DataFrame) -> pd.DataFrame:

@@ -153,7 +153,8 @@ def by_item_and_step(rows: pd.DataFrame) -> tuple[Floats, Ints]:
 
 def records(rows: pd.DataFrame) -> list[dict[str, Any]]:
     """Each row as a mapping by column name."""
-    return [dict(zip(rows.columns, row, strict=True)) for row in rows.itertuples(index=False, name=None)]
+    columns = [rows[name].astype(object).tolist() for name in rows.columns]
+    return [dict(zip(rows.columns, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def extreme(rows: pd.DataFrame, *, largest: bool = True, by: str = "value") -> dict[str, Any]:

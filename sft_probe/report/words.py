@@ -85,5 +85,6 @@ def catalogue() -> Catalogue:
 def phrases_of(package: str) -> Catalogue:
     """The phrases in `words.yaml` of a package."""
     text = (files(package) / "words.yaml").read_text(encoding="utf-8")
-    phrases: dict[str, dict[str, str]] = yaml.safe_load(text)
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where it was built
+    phrases: dict[str, dict[str, str]] = yaml.load(text, Loader=loader)
     return phrases
