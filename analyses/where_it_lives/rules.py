@@ -27,20 +27,31 @@ def by_kind(rows: pd.DataFrame, arm: str, metric: str, column: str = "value") ->
 
 def carried(rows: pd.DataFrame, arm: str) -> pd.DataFrame:
     """Per seed: `blocks` taken (at most four), the `share` of the gain they carry, and `even`, their share of
-    all blocks that were changed."""
+    all blocks that were changed; NaN where the search took none.
+    """
     found = rows[(rows["arm"] == arm) & (rows["probe"] == "grafting") & (rows["step"] > 0)]
     found = found[found["metric"] == "graft_carried"].assign(blocks=lambda own: own["stratum"].astype(int))
     most = found[found["blocks"] <= BLOCKS].sort_values("blocks").groupby("seed").tail(1).set_index("seed")
-    return most[["blocks", "value", "null_value"]].rename(columns={"value": "share", "null_value": "even"})
+    named = most[["blocks", "value", "null_value"]].rename(columns={"value": "share", "null_value": "even"})
+    return named.reindex(seeds_of(rows, arm))
 
 
 def doublings_saved(rows: pd.DataFrame, arm: str) -> pd.Series:
-    """log2(steps to learn / steps to revive) by seed; news that was never learned took all steps."""
-    learn = at_end(rows, arm, RELEARNING, "steps_to_learn")
-    revive = at_end(rows, arm, RELEARNING, "steps_to_revive")
-    shares = rows[(rows["probe"] == RELEARNING) & rows["module"].str.startswith("step ")]
-    last = shares["module"].str.removeprefix("step ").astype(float).max()
+    """log2(steps to learn / steps to revive) by seed; news that was never learned took all steps. NaN where
+    what was lost did not return, or too little was lost to try.
+    """
+    own = rows[(rows["arm"] == arm) & (rows["probe"] == RELEARNING)]
+    learn, revive = (
+        own[own["metric"] == f"steps_to_{what}"].set_index("seed")["value"].reindex(seeds_of(rows, arm))
+        for what in ("learn", "revive")
+    )
+    last = own["module"].str.extract(r"step (\d+)", expand=False).astype(float).max()
     return np.log2(learn.fillna(last) / revive)
+
+
+def seeds_of(rows: pd.DataFrame, arm: str) -> list[int]:
+    """Every seed of an arm, whether or not a number is there."""
+    return sorted(rows.loc[rows["arm"] == arm, "seed"].unique())
 
 
 def intruding(rows: pd.DataFrame, arm: str, metric: str) -> pd.Series:
