@@ -122,15 +122,28 @@ def to_trl_row(
     TRL's SFTTrainer takes both columns as they are, also with `dataset_kwargs={"skip_prepare_dataset":
     True}`; without `labels` it would put the loss on every token (trl 1.16, `_prepare_dataset`).
     Plain text has loss on every token but the first, which nothing predicts. "assistant" puts it on the
-    assistant's earlier turns too, as far as `earlier_turns` finds them.
+    assistant's earlier turns too, as far as `earlier_turns` finds them. What an answer begins with by itself
+    (`begun`) has none, unless it is on all tokens.
     """
     rendered = render(example, tokenizer, chat_template)
     input_ids = rendered.prompt_ids + rendered.target_ids
-    free = 0 if loss_on == "all" else len(rendered.prompt_ids)
+    given = _tokens_begun(example, rendered, tokenizer, chat_template)
+    free = 0 if loss_on == "all" else len(rendered.prompt_ids) + given
     labels = [IGNORED] * free + input_ids[free:]
     for turn in earlier_turns(example, rendered, tokenizer, chat_template) if loss_on == "assistant" else ():
         labels[turn] = input_ids[turn]
     return {"input_ids": input_ids[:max_length], "labels": labels[:max_length]}
+
+
+def _tokens_begun(
+    example: Example, rendered: Rendered, tokenizer: PreTrainedTokenizerBase, chat_template: str | None
+) -> int:
+    """How many tokens the answer has in common with one that says only what it begins with."""
+    if not example.begun:
+        return 0
+    alone = render(replace(example, target=example.begun), tokenizer, chat_template).target_ids
+    pairs = zip(alone, rendered.target_ids, strict=False)
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(alone), len(rendered.target_ids)))
 
 
 def earlier_turns(

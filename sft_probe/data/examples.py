@@ -24,6 +24,7 @@ class Example:
 
     messages: the turns before the answer; empty for plain text, whose whole text is then `target`.
     target: the answer that is trained on or expected.
+    begun: the beginning of `target` that is given, as if somebody else had written it: it bears no loss.
     choices: closed answer set for likelihood scoring, empty where there is none; holds `target`.
     stratum: group reported on its own line. cluster: entity or document, for clustered errors.
     """
@@ -34,6 +35,7 @@ class Example:
     choices: tuple[str, ...] = ()
     stratum: str = ""
     cluster: str = ""
+    begun: str = ""
     meta: Mapping[str, object] = field(default_factory=dict)
 
     @property
@@ -61,7 +63,7 @@ class Dataset:
         """sha256 over the content of all examples, in order."""
         lines = (
             json.dumps(
-                [e.id, e.messages, e.target, e.choices, e.stratum, e.cluster, dict(e.meta)],
+                [e.id, e.messages, e.target, e.choices, e.stratum, e.cluster, dict(e.meta), *_begun(e)],
                 ensure_ascii=False,
                 sort_keys=True,
                 default=str,
@@ -69,6 +71,11 @@ class Dataset:
             for e in self.examples
         )
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _begun(example: Example) -> tuple[str, ...]:
+    """Nothing where nothing is given, so that digests are what they were before there was such a field."""
+    return (example.begun,) if example.begun else ()
 
 
 class DataSets(Mapping[str, Dataset]):

@@ -1,0 +1,5 @@
+"""`python -m analyses.bad_labels`."""
+
+from analyses.bad_labels.run import main
+
+raise SystemExit(main())

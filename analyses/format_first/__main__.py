@@ -1,0 +1,5 @@
+"""`python -m analyses.format_first`."""
+
+from analyses.format_first.run import main
+
+raise SystemExit(main())

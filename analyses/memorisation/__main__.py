@@ -1,0 +1,5 @@
+"""`python -m analyses.memorisation`."""
+
+from analyses.memorisation.run import main
+
+raise SystemExit(main())
