@@ -37,7 +37,9 @@ def noise(rows: pd.DataFrame, seeds: str) -> str:
         values = pd.DataFrame(found)
         for seed in values.to_numpy():
             axes.plot(rates, seed, color=COLOURS[place], alpha=0.3, linewidth=0.8)
-        axes.plot(rates, values.mean(), color=COLOURS[place], marker=MARKERS[place], label=label)
+        axes.plot(
+            rates, values.mean(), color=COLOURS[place], marker=MARKERS[place], markersize=4, label=label
+        )
         axes.set_xlabel("share of wrong labels")
 
     def of_accuracy(axes: Axes) -> None:

@@ -64,7 +64,9 @@ def judged(rows: pd.DataFrame) -> list[Finding]:
         *(_doubling(rows, key, arm) for key, arm in (("1", FULL), ("2", LORA))),
         judge_above(
             Prediction(
-                key="3", sentence="once is enough to be exposed", rule="exposure once minus set aside above 0"
+                key="3",
+                sentence="to stand once among the rows is enough",
+                rule="exposure once minus set aside above 0",
             ),
             once - aside,
             what=f"{once.mean():.1f} and {aside.mean():.1f} bits; difference",

@@ -88,15 +88,17 @@ def test_every_arm_has_its_line(tidy: Tidy) -> None:
 def test_the_smallest_run_ends_with_a_page(smallest: Callable[..., str]) -> None:
     from analyses.bad_labels.run import main
 
-    short = "max_steps: 1"
+    noise = {f"noise_{rate}": f"edits: [label_noise: {{rate: 0.{rate}}}], " for rate in (20, 40)}
+    words = "keyword: {agreement: 0.9}"
     page = smallest(
         main,
-        "max_steps=25",
+        "max_steps=1",
         "per_device_train_batch_size=1",
-        "data.max_test_rows=16",
-        f"arms.keyword={{edits: [keyword: {{agreement: 0.9}}], {short}}}",
-        f"arms.keyword_noisy={{edits: [label_noise: {{rate: 0.2}}, keyword: {{agreement: 0.9}}], {short}}}",
-        "probes=[{task_alignment: {max_new_tokens: 2}}, {annotation_inheritance: {limit: 20}}, "
+        "data.max_test_rows=8",
+        *(f"arms.{arm}={{{edits}max_steps: 25}}" for arm, edits in ({"clean": ""} | noise).items()),
+        f"arms.keyword={{edits: [{words}]}}",
+        f"arms.keyword_noisy={{edits: [label_noise: {{rate: 0.2}}, {words}]}}",
+        "probes=[{task_alignment: {max_new_tokens: 2}}, {annotation_inheritance: {limit: 8}}, "
         "{shortcut_reliance: {words: [quartz, walnut], pairs: 0, limit: 4}}]",
     )
     assert page.count("**inconclusive**") == 9
