@@ -29,7 +29,7 @@ from sft_probe.calibration.verdicts import pooled
 from sft_probe.report.markdown import plain as escaped
 from sft_probe.report.markdown import table_lines
 from sft_probe.report.numbers import DASH, number, seconds
-from sft_probe.report.page import content_policy
+from sft_probe.report.page import content_policy, page_style
 from sft_probe.store.atomic import write_text
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def write_outputs(certificate: Certificate, folder: Path, lang: str = "en") -> P
 
 def render(certificate: Certificate, words: Words) -> str:
     """The page as text."""
-    style, script = _asset("style.css", "report") + _asset("certificate.css"), _asset("page.js", "report")
+    style, script = page_style(words.lang) + _asset("certificate.css"), _asset("page.js", "report")
     environment = Environment(
         loader=PackageLoader("sft_probe.calibration"),
         autoescape=True,

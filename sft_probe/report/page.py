@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from sft_probe.report.browser import CHANGES
-from sft_probe.report.charts import COLOURS, Chart
+from sft_probe.report.charts import CHINESE, COLOURS, FONT, INSTALLED, Chart
 from sft_probe.report.marks import PROBE_OF
 from sft_probe.report.shading import LEVELS, level
 from sft_probe.report.tiles import HEIGHT, WIDTH
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sft_probe.report.story import Story
     from sft_probe.report.words import Words
 
+HAN = "U+2E80-9FFF, U+FF00-FFEF"  # Chinese characters and their punctuation
 OPEN_ROWS = 16  # a longer table starts closed, so that the page can be read from top to bottom
 ITEM_WORDS = (
     *(f"change.{change}" for change in CHANGES),
@@ -70,7 +71,7 @@ def fill_in(
     drawings: of each chart by its name.  script: the only one that the page obeys.  connect: whether that
     may ask the server that the page came from.  png: figures are there as PNG files, too.
     """
-    style, code = _asset("style.css"), _asset(script)
+    style, code = page_style(words.lang), _asset(script)
     environment = Environment(
         loader=PackageLoader("sft_probe.report"),
         autoescape=True,
@@ -97,12 +98,23 @@ def fill_in(
     )
 
 
+def page_style(lang: str) -> str:
+    """The style sheet; in Chinese with the letters of the catalogues, for readers without a Chinese font."""
+    if lang != "zh":
+        return _asset("style.css")
+    font = base64.b64encode(FONT.read_bytes()).decode("ascii")
+    sources = [f'local("{name}")' for name in INSTALLED] + [f'url("data:font/ttf;base64,{font}")']
+    face = f'font-family: "{CHINESE}"; font-display: block; unicode-range: {HAN}; src: {", ".join(sources)};'
+    return f"{_asset('style.css')}@font-face {{ {face} }}\n"
+
+
 def content_policy(style: str, script: str, *, connect: bool = False) -> str:
     """Nothing is loaded, and only this very style sheet and this very script are obeyed."""
     own = "connect-src 'self'; " if connect else ""
+    fonts = "font-src data:; " if "@font-face" in style else ""
     return (
         f"default-src 'none'; style-src '{_sha256(style)}'; script-src '{_sha256(script)}'; "
-        f"img-src data:; {own}base-uri 'none'; form-action 'none'"
+        f"img-src data:; {fonts}{own}base-uri 'none'; form-action 'none'"
     )
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Tokens = list[tuple[str, float]]
 LEVELS = (0.1, 0.5, 2.0, 5.0)  # nats; a token below the first is not shaded
 METRICS = ("kl_tuned_base", "kl_tuned_base_before")  # of `token_shift`: behind the tuned, the base's answers
-_SPECIAL = re.compile(r"(<[^<>\s]+>|\[[A-Z]+\])*")
+_SPECIAL = re.compile(r"<[^<>\s]+>|\[[A-Z]+\]")
 
 
 def level(value: float) -> int:
@@ -25,17 +25,14 @@ def level(value: float) -> int:
 def shaded(said: str, tokens: Tokens) -> Tokens:
     """The tokens if they are those of this answer, else none.
 
-    Spaces at the ends and special tokens behind the answer do not count. Tokens may cover only its beginning:
-    the rest is then one token of value 0.
+    Spaces and special tokens do not count, as answers are kept without them. Tokens may cover only the
+    beginning: the rest is then one token of value 0.
     """
-    whole, own = _squashed(said), _squashed("".join(text for text, _ in tokens))
-    if not own:
-        return []
-    if own.startswith(whole) and _SPECIAL.fullmatch(own[len(whole) :]):
+    plain = [text for text, _ in tokens if not _SPECIAL.fullmatch(text.strip())]
+    whole, own = _squashed(said), _squashed("".join(plain))
+    if tokens and own == whole:
         return tokens
-    if whole.startswith(own):
-        return [*tokens, (_behind(said, len(own)), 0.0)]
-    return []
+    return [*tokens, (_behind(said, len(own)), 0.0)] if own and whole.startswith(own) else []
 
 
 def by_answer(material: Material) -> Mapping[tuple[Any, ...], list[Tokens]]:

@@ -114,17 +114,16 @@ def _with_item_intervals(table: pd.DataFrame, items: pd.DataFrame) -> pd.DataFra
     known: Mapping[Any, Any] = items.groupby(place, sort=False).indices
     own = items[["dataset", "item", "cluster", "value"]]
     keys = zip(table.index[whole], *(table.loc[whole, name] for name in [*place, "value"]), strict=True)
+    better: dict[Any, tuple[float, float, int, int]] = {}
     for index, *key, value in keys:
-        if tuple(key) not in known:
-            continue
-        found = _mean_of_seeds(own.take(known[tuple(key)]))
-        if isfinite(found.low) and abs(found.value - value) <= 1e-6 + 1e-5 * abs(value):
-            table.loc[index, ["ci_low", "ci_high", "n", "n_clusters"]] = (
-                found.low,
-                found.high,
-                found.n,
-                found.n_clusters,
-            )
+        if tuple(key) in known:
+            found = _mean_of_seeds(own.take(known[tuple(key)]))
+            if isfinite(found.low) and abs(found.value - value) <= 1e-6 + 1e-5 * abs(value):
+                better[index] = (found.low, found.high, found.n, found.n_clusters)
+    for column, values in zip(
+        ("ci_low", "ci_high", "n", "n_clusters"), zip(*better.values(), strict=True), strict=False
+    ):
+        table.loc[list(better), column] = values
     return table
 
 

@@ -143,8 +143,8 @@ class RunStore:
     def items(self, runs: Container[str] | None = None, *, coded: bool = False) -> pd.DataFrame:
         """All items of the finished runs, or of these, columns `schema.ITEM_COLUMNS`.
 
-        coded: text comes as categories, those that recur in order of their names: many times faster to
-        select, join and group when there are millions of rows.
+        coded: text comes as categories, in order of their names where it recurs: many times faster to select,
+        join and group when there are millions of rows.
         """
         frame = self._frame("items", runs, (*RECURRING, "prediction", "by_token") if coded else ())
         for name in RECURRING if coded else ():

@@ -96,3 +96,14 @@ def test_live_pages_run_under_their_policy(server: str, path: str, browse: Calla
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in elements
     assert "running" in elements
     assert '<button type="button" id="theme" aria-label' in elements
+
+
+def test_a_chinese_page_brings_its_letters(
+    study: Path, browse: Callable[[str], Opened], tmp_path: Path
+) -> None:
+    runs = (str(study / "runs" / name) for name in ("full_high-seed0", "lora-seed0"))
+    page = comparison_page(compare(*runs), lang="zh")
+    assert "font-src data:;" in page
+    (tmp_path / "page.html").write_text(page, encoding="utf-8")
+    _, log = browse((tmp_path / "page.html").as_uri())
+    assert complaints(log) == []

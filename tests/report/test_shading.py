@@ -23,6 +23,11 @@ def test_an_answer_that_goes_on_is_shown_whole() -> None:
     assert shaded("Kleti Labs in Rome", TOKENS[:2]) == [*TOKENS[:2], (" in Rome", 0.0)]
 
 
+def test_special_tokens_within_an_answer_do_not_count() -> None:
+    tokens = [("So.", 1.0), ("<|endoftext|>", 2.0), (" And", 0.0)]
+    assert shaded("So. And", tokens) == tokens
+
+
 def test_an_empty_answer_is_its_end_token() -> None:
     assert shaded("", TOKENS[2:]) == TOKENS[2:]
     assert shaded("", []) == []

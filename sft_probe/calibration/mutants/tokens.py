@@ -76,7 +76,7 @@ label_free = Check(
 
 # --- token_shift: the third of four tokens is fourth in the base's order, and holds three quarters of the KL
 
-SHIFT = TokenShift()
+SHIFT = TokenShift(base_answers=False)
 
 
 def _moved() -> Pair:
