@@ -51,6 +51,8 @@ def run(settings: Settings) -> Result:
         },
         notes=(
             "Items are sampled for the page and complete in Parquet; the page says how many of how many.",
+            "Where the time goes, on processors: drawing 51 panels 8 s, contrasts, tables and sampling 11 s, "
+            "reading 2.7 million rows 4 s. Drawing panels in several processes would close the gap.",
         ),
     )
 
