@@ -50,7 +50,7 @@ def ask(pages: dict[str, str], browse: Callable[..., Opened], tmp_path: Path) ->
             f"<!doctype html><iframe src=page.html width={width} height=900 style='border: 0'></iframe>"
             f"<pre></pre><script>addEventListener('message', {listen})</script>"
         )
-        elements, _ = browse((tmp_path / "frame.html").as_uri(), *options)
+        elements, _ = browse((tmp_path / "frame.html").as_uri(), "--virtual-time-budget=20000", *options)
         answer = re.search(r"<pre>(.+?)</pre>", elements, flags=re.DOTALL)
         assert answer is not None
         return json.loads(unescape(answer.group(1)))
