@@ -33,7 +33,9 @@ def executed(path: Path) -> NotebookNode:
     notebook = nbformat.read(path, as_version=4)
     with TemporaryDirectory() as place:
         resources = {"metadata": {"path": place}}
-        client = NotebookClient(notebook, timeout=SECONDS, kernel_name="python3", resources=resources)
+        client = NotebookClient(
+            notebook, timeout=SECONDS, kernel_name="python3", resources=resources, coalesce_streams=True
+        )
         client.execute(env={**os.environ, "PYTHONWARNINGS": "ignore:IProgress"})  # tqdm asks for ipywidgets
     return stripped(notebook)
 

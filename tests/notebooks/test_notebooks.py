@@ -115,7 +115,7 @@ def test_it_gives_what_it_shows(path: Path) -> None:
     assert not psutil.Process().children(recursive=True)
     alike = kept["metadata"]["made_on"] == machine()
     for before, now in zip(code(kept), code(fresh), strict=True):
-        assert [out["output_type"] for out in now["outputs"]] == [o["output_type"] for o in before["outputs"]]
         assert not [out for out in now["outputs"] if out.get("name") == "stderr"]
+        assert [out["output_type"] for out in now["outputs"]] == [o["output_type"] for o in before["outputs"]]
         if alike:
             assert texts(now) == texts(before)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
 from collections.abc import Callable
-from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -17,43 +14,37 @@ from sft_probe.report.comparison import compare
 from sft_probe.report.comparison_page import comparison_page
 from sft_probe.report.live import index_page
 
-from .conftest import BROWSER, Opened
+from .conftest import Opened
 
 pytestmark = pytest.mark.slow
 Ask = Callable[..., Any]
-DARK = "--blink-settings=preferredColorScheme=0"
+ASKED = Path(__file__).parent / "asked"
 PAGES = ("report", "compare", "index")
 
 
 @pytest.fixture(scope="module")
-def pages(report: ReportPaths, study: Path) -> dict[str, str]:
+def pages(report: ReportPaths, study: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The kinds of page, each alone in a folder."""
     runs = (str(study / "runs" / name) for name in ("full_high-seed0", "lora-seed0"))
-    return {
+    folder = tmp_path_factory.mktemp("pages")
+    texts = {
         "report": report.html.read_text(encoding="utf-8"),
         "compare": comparison_page(compare(*runs)),
         "index": index_page(study),
     }
+    for name, text in texts.items():
+        (folder / f"{name}.html").write_text(text, encoding="utf-8")
+    return {name: folder / f"{name}.html" for name in texts}
 
 
 @pytest.fixture
-def ask(pages: dict[str, str], browse: Callable[..., Opened], tmp_path: Path) -> Ask:
-    """Puts a question of the folder `asked` to a page in a frame of a width, and gives the answer."""
+def ask(pages: dict[str, Path], opened: Callable[..., Opened]) -> Ask:
+    """Puts a question of the folder `asked` to a page of some width, and gives the answer."""
 
-    def asked(name: str, question: str, *options: str, width: int = 1200) -> Any:
-        page = re.sub(r"<meta http-equiv=.Content-Security-Policy.[^>]*>", "", pages[name])
-        function = (Path(__file__).parent / "asked" / f"{question}.js").read_text(encoding="utf-8")
-        told = f"parent.postMessage(JSON.stringify(await (async () => {{{function}}})()), '*')"
-        script = f"<script>addEventListener('load', async () => {told})</script></body>"
-        (tmp_path / "page.html").write_text(page.replace("</body>", script), encoding="utf-8")
-        listen = "({ data }) => { document.querySelector('pre').textContent = data; }"
-        (tmp_path / "frame.html").write_text(
-            f"<!doctype html><iframe src=page.html width={width} height=900 style='border: 0'></iframe>"
-            f"<pre></pre><script>addEventListener('message', {listen})</script>"
-        )
-        elements, _ = browse((tmp_path / "frame.html").as_uri(), "--virtual-time-budget=20000", *options)
-        answer = re.search(r"<pre>(.+?)</pre>", elements, flags=re.DOTALL)
-        assert answer is not None
-        return json.loads(unescape(answer.group(1)))
+    def asked(name: str, question: str, width: int = 1200, **options: Any) -> Any:
+        viewport = {"width": width, "height": 900}
+        seen = opened(pages[name].as_uri(), viewport=viewport, bypass_csp=True, **options)
+        return seen.page.evaluate(f"() => {{{(ASKED / f'{question}.js').read_text(encoding='utf-8')}}}")
 
     return asked
 
@@ -61,7 +52,8 @@ def ask(pages: dict[str, str], browse: Callable[..., Opened], tmp_path: Path) ->
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", PAGES)
 def test_every_text_stands_out_from_what_is_behind_it(ask: Ask, name: str, scheme: str) -> None:
-    found = ask(name, "contrast", *([DARK] if scheme == "dark" else []))
+    found = ask(name, "contrast", color_scheme=scheme)
+    assert found["dark"] is (scheme == "dark")
     assert found["seen"] > 5
     assert found["poor"] == []
 
@@ -83,28 +75,40 @@ def test_everything_can_be_reached_and_named_by_keyboard(ask: Ask, name: str) ->
     assert found["unnamed"] == []
 
 
-def test_a_page_without_its_folder_gives_figures_and_tables(ask: Ask, report: ReportPaths) -> None:
-    found = ask("report", "downloads")
-    (svg,) = (name for name in found if name.endswith(".svg"))
-    png = found[svg.replace(".svg", ".png")]
-    assert png["text"] == [137, 80, 78, 71, 13, 10, 26, 10]
-    assert png["size"] > 5000
-    assert found[svg]["text"].startswith("<svg ")
-    kept, written = found["matrix.csv"]["text"], (report.tables / "matrix.csv").read_text(encoding="utf-8")
-    assert kept.splitlines()[0] == written.splitlines()[0]
-    assert len(kept.splitlines()) == len(written.splitlines())
-    assert kept.splitlines()[1].split(",")[:3] == written.splitlines()[1].split(",")[:3]
+def downloaded(seen: Opened, selector: str) -> tuple[str, bytes]:
+    """Name and content of the file that a click on the first such link gives."""
+    with seen.page.expect_download() as download:
+        seen.page.locator(selector).first.dispatch_event("click")
+    return download.value.suggested_filename, download.value.path().read_bytes()
 
 
-def test_it_can_be_printed(report: ReportPaths, browse: Callable[..., Opened], tmp_path: Path) -> None:
-    paper = tmp_path / "page.pdf"
-    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}"]
-    subprocess.run(
-        [str(BROWSER), *options, f"--print-to-pdf={paper}", report.html.as_uri()],
-        capture_output=True,
-        timeout=180,
-        check=True,
-    )
-    content = paper.read_bytes()
+def test_a_page_without_its_folder_gives_figures_and_tables(
+    pages: dict[str, Path], opened: Callable[..., Opened], report: ReportPaths
+) -> None:
+    seen = opened(pages["report"].as_uri(), accept_downloads=True)
+    name, svg = downloaded(seen, "a[data-svg]")
+    assert name.endswith(".svg")
+    assert svg.startswith(b"<svg ")
+    same, png = downloaded(seen, "a[data-png]")
+    assert same == name.replace(".svg", ".png")
+    assert png.startswith(b"\x89PNG\r\n\x1a\n")
+    assert len(png) > 5000
+    name, table = downloaded(seen, "a[data-csv=matrix]")
+    assert name == "matrix.csv"
+    kept, written = table.decode().splitlines(), (report.tables / name).read_text("utf-8").splitlines()
+    assert kept[0] == written[0]
+    assert len(kept) == len(written)
+    assert kept[1].split(",")[:3] == written[1].split(",")[:3]
+    assert seen.console == []
+
+
+def test_a_page_needs_no_script(pages: dict[str, Path], opened: Callable[..., Opened]) -> None:
+    seen = opened(pages["report"].as_uri(), java_script_enabled=False)
+    assert seen.page.locator("main table").first.is_visible()
+    assert seen.page.locator("main figure svg").first.is_visible()
+
+
+def test_it_can_be_printed(report: ReportPaths, opened: Callable[..., Opened]) -> None:
+    content = opened(report.html.as_uri()).page.pdf()
     assert content.startswith(b"%PDF")
     assert len(re.findall(rb"/Type\s*/Page\b", content)) > 5

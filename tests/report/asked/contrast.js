@@ -25,4 +25,4 @@ for (const element of document.body.querySelectorAll("*")) {
   seen += 1;
   if (ratio < (large ? 3 : 4.5)) poor.push([ratio.toFixed(2), element.tagName, element.className.baseVal ?? element.className, element.textContent.slice(0, 30)]);
 }
-return { seen, poor };
+return { dark: matchMedia("(prefers-color-scheme: dark)").matches, seen, poor };
