@@ -103,21 +103,16 @@ def by_seed(values: Iterable[float]) -> Interval:
     return over_seeds(numbers)
 
 
-def judge(prediction: Prediction, values: Iterable[float], digits: int = 3) -> Finding:
-    """Hold one value per seed against the bound or the margin of a prediction."""
+def judge(prediction: Prediction, values: Iterable[float], *, what: str = "", digits: int = 3) -> Finding:
+    """Hold one value per seed against the bound or the margin of a prediction.
+
+    what: said before the number on the page, for instance the means it is the difference of.
+    """
     found = by_seed(values)
     margin = prediction.margin
     outcome = above(found, prediction.bound) if margin is None else within(found, margin)
-    return Finding(prediction=prediction, outcome=outcome, measured=shown(found, digits), interval=found)
-
-
-def judge_above(
-    prediction: Prediction, values: Iterable[float], *, what: str, bound: float = 0.0, digits: int = 3
-) -> Finding:
-    """Hold one value per seed against a bound. what: the number in words."""
-    found = by_seed(values)
-    measured = f"{what}: {shown(found, digits)}"
-    return Finding(prediction=prediction, outcome=above(found, bound), measured=measured, interval=found)
+    measured = f"{what}: {shown(found, digits)}" if what else shown(found, digits)
+    return Finding(prediction=prediction, outcome=outcome, measured=measured, interval=found)
 
 
 def shown(found: Interval, digits: int = 3, unit: str = "seed") -> str:

@@ -6,7 +6,7 @@ import argparse
 import json
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 import yaml
 
 from analyses.outcomes import Finding, outcome_table
-from sft_probe import StudySpec, build_report, parse_study, run_study
+from sft_probe import RunStore, StudySpec, build_report, parse_study, run_study
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from sft_probe.execute.executors import Executor
-    from sft_probe.report.charts import Panel
 
 HERE = Path(__file__).parent
 PAGE_LIMIT = 1_500_000  # bytes of a report that is committed
@@ -56,6 +57,30 @@ class Given:
     executor: Executor | None = None
     command: str = ""
     rest: Sequence[Path] = ()
+
+
+def answer(
+    question: Question,
+    judged: Callable[[pd.DataFrame], Sequence[Finding]],
+    figures: Mapping[str, Callable[[pd.DataFrame, str], str]],
+    *,
+    more: Callable[[pd.DataFrame], str] | None = None,
+    argv: Sequence[str] | None = None,
+) -> int:
+    """Run or resume the one study of a question, judge its numbers, write its page.
+
+    judged: findings from the measurements.  figures: SVG by name, from the measurements and the seeds in
+    words.  more: Markdown that follows the outcomes. Returns exit code 0 when the run came to its end,
+    whatever the outcome.
+    """
+    given = command_line(question, argv)
+    spec = study_of(question, given)
+    carry_out(spec, given)
+    rows, seeds = RunStore(spec.output_dir).measurements(), seeds_run(spec.output_dir)
+    drawn = {name: draw(rows, seeds) for name, draw in figures.items()}
+    told = more(rows) if more else ""
+    publish(question, given, judged(rows), {"report": spec.output_dir}, figures=drawn, more=told)
+    return 0
 
 
 def command_line(question: Question, argv: Sequence[str] | None = None, *, folders: str = "") -> Given:
@@ -155,21 +180,8 @@ def publish(
     return page
 
 
-def drawing(name: str, title: str, subtitle: str, panels: Sequence[Panel]) -> str:
-    """Panels side by side as one SVG document. title: what they show.  subtitle: measure, unit, seeds."""
-    from sft_probe.report.cells import Table
-    from sft_probe.report.charts import Chart, draw
-    from sft_probe.report.sheets import sheet
-
-    none = Table(name=name, caption=title, columns=(), rows=())
-    chart = Chart(name=name, title=title, subtitle=subtitle, panels=tuple(panels), table=none)
-    return sheet(draw(chart))
-
-
 def seeds_run(output_dir: Path) -> str:
     """How many seeds the finished runs of a study have, in words."""
-    from sft_probe import RunStore
-
     seeds = {run.seed for run in RunStore(output_dir).runs() if run.arm not in ("base", "between")}
     return f"{len(seeds)} seed{'s' if len(seeds) != 1 else ''}"
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from analyses.outcomes import Finding, Prediction, by_seed, judge_above, shown, within
+from analyses.outcomes import Finding, Prediction, by_seed, judge, shown
 from analyses.readings import at_end, course, slope
 
 NOISE = {0.0: "clean", 0.2: "noise_20", 0.4: "noise_40"}
@@ -57,14 +57,12 @@ def _noise(rows: pd.DataFrame) -> list[Finding]:
     late, early = inherited(rows), inherited(rows, EPOCH)
     means = ", ".join(f"{accuracy(rows, arm).mean():.2f}" for arm in NOISE.values())
     return [
-        judge_above(
-            Prediction(
-                key="1", sentence="accuracy falls with label noise", rule="fall per unit of noise above 0"
-            ),
+        judge(
+            Prediction(key="1", sentence="accuracy falls with label noise", number="fall per unit of noise"),
             fall,
             what=f"accuracy {means}; fall",
         ),
-        judge_above(
+        judge(
             Prediction(
                 key="2",
                 sentence="noise is inherited",
@@ -74,11 +72,11 @@ def _noise(rows: pd.DataFrame) -> list[Finding]:
             what="slope",
             digits=2,
         ),
-        judge_above(
+        judge(
             Prediction(
                 key="3",
                 sentence="… and more with epochs",
-                rule="slope after four epochs minus after one above 0",
+                number="slope after four epochs minus after one",
             ),
             late - early,
             what=f"slope {early.mean():.2f} after one epoch, {late.mean():.2f} after four; difference",
@@ -89,26 +87,25 @@ def _noise(rows: pd.DataFrame) -> list[Finding]:
 
 def _typos(rows: pd.DataFrame) -> list[Finding]:
     typos, noisy, clean = (accuracy(rows, arm) for arm in ("typos_40", "noise_40", "clean"))
-    alike = by_seed(typos - clean)
     return [
-        judge_above(
+        judge(
             Prediction(
                 key="4",
                 sentence="label noise is worse than typos",
-                rule="accuracy with typos minus with noise above 0",
+                number="accuracy with typos minus with noise",
             ),
             typos - noisy,
             what=f"accuracy {typos.mean():.2f} and {noisy.mean():.2f}; difference",
         ),
-        Finding(
-            prediction=Prediction(
+        judge(
+            Prediction(
                 key="5",
                 sentence="typos cost nothing",
-                rule=f"accuracy with typos minus without within {MARGIN}",
+                number="accuracy with typos minus without",
+                margin=MARGIN,
             ),
-            outcome=within(alike, MARGIN),
-            measured=f"accuracy {typos.mean():.2f} and {clean.mean():.2f}; difference: {shown(alike)}",
-            interval=alike,
+            typos - clean,
+            what=f"accuracy {typos.mean():.2f} and {clean.mean():.2f}; difference",
         ),
     ]
 
@@ -119,38 +116,38 @@ def _kinds(rows: pd.DataFrame) -> list[Finding]:
     noisy = swap(rows, "keyword_noisy")
     many, even = excess(rows, "imbalanced"), excess(rows, "balanced")
     return [
-        judge_above(
+        judge(
             Prediction(
                 key="6",
                 sentence="one-sided noise is inherited one-sidedly",
-                rule="positive → negative minus negative → positive above 0",
+                number="positive → negative minus negative → positive",
             ),
             there - back,
             what=f"{there.mean():.2f} and {back.mean():.2f}; difference",
         ),
-        judge_above(
+        judge(
             Prediction(
-                key="7", sentence="the keyword is taken up", rule="swap effect minus that of placebos above 0"
+                key="7", sentence="the keyword is taken up", number="swap effect minus that of placebos"
             ),
             word - placebo,
             what=f"{word.mean():.2f} and {placebo.mean():.2f} nats; difference",
             digits=2,
         ),
-        judge_above(
+        judge(
             Prediction(
                 key="8",
                 sentence="… and more where the text is a worse guide",
-                rule="swap effect, noisy minus clean labels, above 0",
+                number="swap effect, noisy minus clean labels",
             ),
             noisy - word,
             what=f"{noisy.mean():.2f} and {word.mean():.2f} nats; difference",
             digits=2,
         ),
-        judge_above(
+        judge(
             Prediction(
                 key="9",
                 sentence="a frequent label is said too often",
-                rule="excess of negative, imbalanced minus balanced, above 0",
+                number="excess of negative, imbalanced minus balanced",
             ),
             many - even,
             what=f"{many.mean():+.3f} and {even.mean():+.3f}; difference",

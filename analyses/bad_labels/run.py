@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from analyses.bad_labels.rules import EPOCH, NOISE, accuracy, judged, table, wrong_mass
-from analyses.questions import Question, carry_out, command_line, drawing, publish, seeds_run, study_of
-from sft_probe import RunStore
+from analyses.figures import drawing, seed_lines
+from analyses.questions import Question, answer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,30 +17,19 @@ if TYPE_CHECKING:
 QUESTION = Question(name="bad_labels", title="What do annotation faults leave behind?")
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0 when the run came to its end, whatever the outcome."""
-    given = command_line(QUESTION)
-    spec = study_of(QUESTION, given)
-    carry_out(spec, given)
-    rows = RunStore(spec.output_dir).measurements()
-    figures = {"label_noise": noise(rows, seeds_run(spec.output_dir))}
-    publish(QUESTION, given, judged(rows), {"report": spec.output_dir}, figures=figures, more=table(rows))
-    return 0
+    return answer(QUESTION, judged, {"label_noise": noise}, more=table, argv=argv)
 
 
 def noise(rows: pd.DataFrame, seeds: str) -> str:
     """Accuracy and the mass off the right label over the rate of label noise."""
-    from sft_probe.report.charts import COLOURS, MARKERS, Panel
+    from sft_probe.report.charts import COLOURS, Panel
 
     rates = list(NOISE)
 
     def line(axes: Axes, found: dict[float, pd.Series], place: int, label: str) -> None:
-        values = pd.DataFrame(found)
-        for seed in values.to_numpy():
-            axes.plot(rates, seed, color=COLOURS[place], alpha=0.3, linewidth=0.8)
-        axes.plot(
-            rates, values.mean(), color=COLOURS[place], marker=MARKERS[place], markersize=4, label=label
-        )
+        seed_lines(axes, pd.DataFrame(found).T, place, label)
         axes.set_xlabel("share of wrong labels")
 
     def of_accuracy(axes: Axes) -> None:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from analyses.figures import drawing
 from analyses.forgetting_by_method.rules import FAMILIES, courses, family_of, findings, table
-from analyses.questions import Question, carry_out, command_line, drawing, publish, study_of
+from analyses.questions import Question, carry_out, command_line, publish, study_of
 from sft_probe import RunStore
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from math import nan
 import numpy as np
 import pandas as pd
 
-from analyses.outcomes import Finding, Outcome, Prediction, judge_above
+from analyses.outcomes import Finding, Outcome, Prediction, judge
 from analyses.readings import course
 from sft_probe.measures.knowledge import first_reached
 from sft_probe.stats.intervals import Interval
@@ -59,11 +59,11 @@ def judged(rows: pd.DataFrame) -> list[Finding]:
 def _pairs(found: pd.DataFrame) -> Iterator[Finding]:
     for key, (first, later) in PAIRS.items():
         said = Prediction(
-            key=key, sentence=f"{first} before {later}", rule="doublings between the two times above 0"
+            key=key, sentence=f"{first} before {later}", number="doublings between the two times"
         )
         doublings = np.log2(found[later] / found[first])
         steps = f"steps {_list(found[first])} and {_list(found[later])}; doublings"
-        yield judge_above(said, doublings, what=steps, digits=2)
+        yield judge(said, doublings, what=steps, digits=2)
 
 
 def _order(found: pd.DataFrame) -> Finding:

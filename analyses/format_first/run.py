@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from analyses.format_first.rules import LEVEL, curves, judged, time_to
-from analyses.questions import Question, carry_out, command_line, drawing, publish, seeds_run, study_of
-from sft_probe import RunStore
+from analyses.figures import drawing
+from analyses.format_first.rules import LEVEL, judged, time_to
+from analyses.questions import Question, answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,15 +19,9 @@ if TYPE_CHECKING:
 QUESTION = Question(name="format_first", title="What is learned first: the form, the style, or the facts?")
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0 when the run came to its end, whatever the outcome."""
-    given = command_line(QUESTION)
-    spec = study_of(QUESTION, given)
-    carry_out(spec, given)
-    rows = RunStore(spec.output_dir).measurements()
-    figures = {"order": order(curves(rows), seeds_run(spec.output_dir))}
-    publish(QUESTION, given, judged(rows), {"report": spec.output_dir}, figures=figures)
-    return 0
+    return answer(QUESTION, judged, {"order": order}, argv=argv)
 
 
 def order(found: dict[str, pd.DataFrame], seeds: str) -> str:

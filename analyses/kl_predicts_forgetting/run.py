@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from analyses.figures import drawing
 from analyses.kl_predicts_forgetting.rules import (
     FEWEST,
     OUTCOME,
@@ -17,7 +18,7 @@ from analyses.kl_predicts_forgetting.rules import (
     findings,
     usable,
 )
-from analyses.questions import Question, command_line, drawing, publish
+from analyses.questions import Question, command_line, publish
 from sft_probe import InputError, open_runs
 from sft_probe.report.predictors import per_run
 

@@ -6,7 +6,7 @@ from math import nan
 
 import pandas as pd
 
-from analyses.outcomes import Finding, Prediction, by_seed, judge_above, shown
+from analyses.outcomes import Finding, Prediction, by_seed, judge, shown
 from analyses.readings import at_end, course
 from sft_probe.measures.frontier import first_at
 
@@ -62,11 +62,11 @@ def judged(rows: pd.DataFrame) -> list[Finding]:
     once, aside = of_repeats(rows, FULL, 1), of_repeats(rows, FULL, 0)
     return [
         *(_doubling(rows, key, arm) for key, arm in (("1", FULL), ("2", LORA))),
-        judge_above(
+        judge(
             Prediction(
                 key="3",
                 sentence="to stand once among the rows is enough",
-                rule="exposure once minus set aside above 0",
+                number="exposure once minus set aside",
             ),
             once - aside,
             what=f"{once.mean():.1f} and {aside.mean():.1f} bits; difference",
@@ -78,8 +78,8 @@ def judged(rows: pd.DataFrame) -> list[Finding]:
 
 
 def _doubling(rows: pd.DataFrame, key: str, arm: str) -> Finding:
-    return judge_above(
-        Prediction(key=key, sentence=f"exposure grows with repeats, {arm}", rule="bits per doubling above 0"),
+    return judge(
+        Prediction(key=key, sentence=f"exposure grows with repeats, {arm}", number="bits per doubling"),
         at_end(rows, arm, PROBE, "exposure_per_doubling"),
         what="bits per doubling",
         digits=2,
@@ -88,8 +88,8 @@ def _doubling(rows: pd.DataFrame, key: str, arm: str) -> Finding:
 
 def _equal(rows: pd.DataFrame, key: str, sentence: str, more: str, less: str) -> Finding:
     found = at_equal_learning(rows, more, less)
-    return judge_above(
-        Prediction(key=key, sentence=sentence, rule=f"exposure, {more} minus {less}, above 0"),
+    return judge(
+        Prediction(key=key, sentence=sentence, number=f"exposure, {more} minus {less}"),
         found[more] - found[less],
         what=f"{found[more].mean():.1f} and {found[less].mean():.1f} bits at a rise of "
         f"{found['level'].mean():.2f} nats/token; difference",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from analyses.figures import drawing, seed_lines
 from analyses.memorisation.rules import (
     FULL,
     HEAD,
@@ -17,8 +19,7 @@ from analyses.memorisation.rules import (
     of_repeats,
     table,
 )
-from analyses.questions import Question, carry_out, command_line, drawing, publish, seeds_run, study_of
-from sft_probe import RunStore
+from analyses.questions import Question, answer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,29 +28,21 @@ QUESTION = Question(name="memorisation", title="What is learned by heart?")
 CHANCE = 1.44  # bits
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0 when the run came to its end, whatever the outcome."""
-    given = command_line(QUESTION)
-    spec = study_of(QUESTION, given)
-    carry_out(spec, given)
-    rows = RunStore(spec.output_dir).measurements()
-    figures = {"exposure": exposure(rows, seeds_run(spec.output_dir))}
-    publish(QUESTION, given, judged(rows), {"report": spec.output_dir}, figures=figures, more=table(rows))
-    return 0
+    return answer(QUESTION, judged, {"exposure": exposure}, more=table, argv=argv)
 
 
 def exposure(rows: pd.DataFrame, seeds: str) -> str:
     """Exposure over repeats at the end, and over what was learned along each training."""
-    from sft_probe.report.charts import COLOURS, MARKERS, Panel, null_line
+    from sft_probe.report.charts import Panel, null_line
 
     counts = doses(rows)
 
     def over_repeats(axes: Axes) -> None:
         for place, arm in enumerate((FULL, LORA, HEAD)):
             found = pd.DataFrame([of_repeats(rows, arm, n) for n in counts])
-            axes.plot(range(len(counts)), found.to_numpy(), color=COLOURS[place], alpha=0.3, linewidth=0.8)
-            style = {"color": COLOURS[place], "marker": MARKERS[place], "markersize": 4}
-            axes.plot(range(len(counts)), found.mean(axis=1), label=arm, **style)
+            seed_lines(axes, found.reset_index(drop=True), place, arm)
         null_line(axes, CHANCE)
         axes.set_xticks(range(len(counts)), [f"{n}" for n in counts])
         axes.set_xlabel("times planted")
@@ -58,10 +51,7 @@ def exposure(rows: pd.DataFrame, seeds: str) -> str:
 
     def along(axes: Axes) -> None:
         for place, arm in enumerate((FULL, LORA, HEAD)):
-            gain, bits = learned(rows, arm), exposed(rows, arm)
-            axes.plot(gain.to_numpy(), bits.to_numpy(), color=COLOURS[place], alpha=0.3, linewidth=0.8)
-            style = {"color": COLOURS[place], "marker": MARKERS[place], "markersize": 4}
-            axes.plot(gain.mean(axis=1), bits.mean(axis=1), label=arm, **style)
+            seed_lines(axes, exposed(rows, arm), place, arm, across=learned(rows, arm))
         null_line(axes, CHANCE)
         axes.set_xlabel("learned, nats/token on held-out people")
         axes.set_ylabel("exposure, bits")

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from analyses.figures import drawing
 from analyses.new_facts.rules import HALF, SHARES, WEAK, findings, right
-from analyses.questions import Question, carry_out, command_line, drawing, publish, study_of
+from analyses.questions import Question, carry_out, command_line, publish, study_of
 from sft_probe import RunStore
 
 if TYPE_CHECKING:

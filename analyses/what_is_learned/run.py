@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from analyses.questions import Question, carry_out, command_line, drawing, publish, study_of
+from analyses.figures import drawing
+from analyses.questions import Question, carry_out, command_line, publish, study_of
 from analyses.what_is_learned.rules import (
     FORMED,
     LIKELY,

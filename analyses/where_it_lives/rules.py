@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from analyses.outcomes import Finding, Prediction, judge_above
+from analyses.outcomes import Finding, Prediction, judge
 from analyses.readings import at_end
 from sft_probe.schema import RELEARNING
 
@@ -73,22 +73,22 @@ def _grafts(rows: pd.DataFrame) -> list[Finding]:
     restored = -by_kind(rows, FULL, "graft_necessity")
     own, shuffled = (by_kind(rows, FULL, "graft_sufficiency", column) for column in ("value", "null_value"))
     return [
-        judge_above(
+        judge(
             Prediction(
                 key="1",
                 sentence="the MLPs hold the harm to old facts",
-                rule="restored by MLPs minus by attention above 0",
+                number="restored by MLPs minus by attention",
             ),
             restored["mlp"] - restored["attention"],
             what=f"restored by MLPs {restored['mlp'].mean():.2f}, by attention "
             f"{restored['attention'].mean():.2f} nats; difference",
             digits=2,
         ),
-        judge_above(
+        judge(
             Prediction(
                 key="2",
                 sentence="the harm of the MLPs is their content, not their size",
-                rule="lead with shuffled minus with own MLP changes above 0",
+                number="lead with shuffled minus with own MLP changes",
             ),
             shuffled["mlp"] - own["mlp"],
             what=f"own changes {own['mlp'].mean():+.2f}, shuffled {shuffled['mlp'].mean():+.2f} nats; "
@@ -103,36 +103,34 @@ def _intruders(rows: pd.DataFrame) -> list[Finding]:
     nulls = [intruding(rows, LORA, f"intruder_score_{kind}") for kind in ("gaussian", "rotated")]
     drift, task = (shrunk(rows, f"shrunk_{what}_change") for what in ("drift", "task_loss"))
     return [
-        judge_above(
+        judge(
             Prediction(
                 key="3",
                 sentence="LoRA has more intruders than full fine-tuning",
-                rule="score, LoRA minus full, above 0",
+                number="score, LoRA minus full",
             ),
             lora - full,
             what=f"LoRA {lora.mean():.3f}, full {full.mean():.3f}; difference",
         ),
-        judge_above(
-            Prediction(
-                key="4", sentence="… and than a random change of its size", rule="score minus null above 0"
-            ),
+        judge(
+            Prediction(key="4", sentence="… and than a random change of its size", number="score minus null"),
             lora - pd.DataFrame(nulls).max(skipna=False),
             what="score minus null",
         ),
-        judge_above(
+        judge(
             Prediction(
                 key="5",
                 sentence="intruders carry forgetting rather than the task",
-                rule="fall of drift minus rise of task loss above 0",
+                number="fall of drift minus rise of task loss",
             ),
             -drift - task,
             what=f"drift {drift.mean():+.3f}, task loss {task.mean():+.3f} nats/token; difference",
         ),
-        judge_above(
+        judge(
             Prediction(
                 key="6",
                 sentence="… more than the neighbour by strength",
-                rule="drift, neighbour shrunk minus intruder shrunk, above 0",
+                number="drift, neighbour shrunk minus intruder shrunk",
             ),
             -shrunk(rows, "shrunk_drift_extra"),
             what="difference in nats/token",
@@ -142,11 +140,11 @@ def _intruders(rows: pd.DataFrame) -> list[Finding]:
 
 def _few(rows: pd.DataFrame) -> Finding:
     found = carried(rows, FULL)
-    return judge_above(
+    return judge(
         Prediction(
             key="7",
             sentence="a few blocks carry the task (exploratory)",
-            rule="share of the gain minus share of the blocks above 0",
+            number="share of the gain minus share of the blocks",
         ),
         found["share"] - found["even"],
         what=f"{found['blocks'].mean():.1f} blocks carry {found['share'].mean():.2f}; beyond their share",
@@ -155,7 +153,7 @@ def _few(rows: pd.DataFrame) -> Finding:
 
 
 def _revival(rows: pd.DataFrame) -> Finding:
-    return judge_above(
+    return judge(
         Prediction(
             key="8",
             sentence="what was lost comes back before news is learned",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from analyses.questions import Question, carry_out, command_line, drawing, publish, seeds_run, study_of
+from analyses.figures import drawing
+from analyses.questions import Question, answer
 from analyses.where_it_lives.rules import FULL, LORA, by_kind, judged
-from sft_probe import RunStore
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,15 +17,9 @@ if TYPE_CHECKING:
 QUESTION = Question(name="where_it_lives", title="Where does it live, what was learned and what was lost?")
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0 when the run came to its end, whatever the outcome."""
-    given = command_line(QUESTION)
-    spec = study_of(QUESTION, given)
-    carry_out(spec, given)
-    rows = RunStore(spec.output_dir).measurements()
-    figures = {"old_facts_by_kind": grafts(rows, seeds_run(spec.output_dir))}
-    publish(QUESTION, given, judged(rows), {"report": spec.output_dir}, figures=figures)
-    return 0
+    return answer(QUESTION, judged, {"old_facts_by_kind": grafts}, argv=argv)
 
 
 def grafts(rows: pd.DataFrame, seeds: str) -> str:

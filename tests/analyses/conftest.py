@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -34,13 +34,13 @@ def tidy() -> Tidy:
 
 
 @pytest.fixture
-def smallest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+def smallest(tmp_path: Path) -> Callable[..., str]:
     """Run the `main` of an analysis with one seed and these settings; gives the text of its page."""
 
-    def run(main: Callable[[], int], *settings: str) -> str:
+    def run(main: Callable[[Sequence[str]], int], *settings: str, report: bool = True) -> str:
         argv = ["-o", str(tmp_path / "run"), "--reports", str(tmp_path / "page"), "--seeds", "1"]
-        monkeypatch.setattr("sys.argv", ["", *argv, *(word for key in settings for word in ("--set", key))])
-        assert main() == 0
+        argv += [word for key in settings for word in ("--set", key)]
+        assert main(argv if report else [*argv, "--no-report"]) == 0
         return (tmp_path / "page" / "README.md").read_text("utf-8")
 
     return run

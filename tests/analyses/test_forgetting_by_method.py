@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -116,7 +117,7 @@ def test_every_arm_that_a_rule_names_is_in_the_study(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_it_runs_from_end_to_end(tmp_path: Path) -> None:
+def test_it_runs_from_end_to_end(smallest: Callable[..., str], tmp_path: Path) -> None:
     settings = {
         "data.max_train_rows": "16",
         "data.max_test_rows": "4",
@@ -125,23 +126,7 @@ def test_it_runs_from_end_to_end(tmp_path: Path) -> None:
         "arms": "{full_1e-3: {learning_rate: 1.0e-3}, lora16_1e-3: {method: lora, learning_rate: 1.0e-3}}",
         "probes": "[task_alignment: {max_new_tokens: 2}, label_free_forgetting: {limit: 4}]",
     }
-    typed = [text for key, value in settings.items() for text in ("--set", f"{key}={value}")]
-    assert (
-        main(
-            [
-                "-o",
-                str(tmp_path / "run"),
-                "--reports",
-                str(tmp_path / "page"),
-                "--seeds",
-                "1",
-                "--no-report",
-                *typed,
-            ]
-        )
-        == 0
-    )
-    page = (tmp_path / "page" / "README.md").read_text("utf-8")
+    page = smallest(main, *(f"{key}={value}" for key, value in settings.items()), report=False)
     assert page.count("**inconclusive**") == 10
     found = courses(RunStore(tmp_path / "run").measurements())
     assert len(found) == 6

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -163,23 +164,7 @@ def test_table_and_figure_show_every_arm() -> None:
 
 
 @pytest.mark.slow
-def test_it_runs_from_end_to_end(tmp_path: Path) -> None:
+def test_it_runs_from_end_to_end(smallest: Callable[..., str]) -> None:
     settings = ("max_steps=2", "schedule.steps=[0, 2]", "data.max_test_rows=8", "data.max_train_rows=61")
-    typed = [text for setting in settings for text in ("--set", setting)]
-    assert (
-        main(
-            [
-                "-o",
-                str(tmp_path / "run"),
-                "--reports",
-                str(tmp_path / "page"),
-                "--seeds",
-                "1",
-                "--no-report",
-                *typed,
-            ]
-        )
-        == 0
-    )
-    page = (tmp_path / "page" / "README.md").read_text("utf-8")
+    page = smallest(main, *settings, report=False)
     assert page.count("**inconclusive**") == 9

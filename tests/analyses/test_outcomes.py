@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from analyses.outcomes import Outcome, Prediction, above, all_of, by_seed, judge_above, outcome_table, within
+from analyses.outcomes import Outcome, Prediction, above, all_of, by_seed, judge, outcome_table, within
 from sft_probe.stats.intervals import Interval
 
 YES, NO, OPEN = Outcome.REPRODUCED, Outcome.NOT_REPRODUCED, Outcome.INCONCLUSIVE
@@ -49,5 +49,5 @@ def test_one_part_that_fails_settles_it() -> None:
 
 
 def test_a_finding_says_numbers_and_outcome() -> None:
-    table = outcome_table([judge_above(SAID, (0.9, 1.0, 1.1), what="rise")])
+    table = outcome_table([judge(SAID, (0.9, 1.0, 1.1), what="rise")])
     assert "| 1 | it rises | above 0 | **reproduced** | rise: 1.000 (0.752 to 1.248, 3 seeds) |" in table

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from analyses.outcomes import Prediction, judge_above
-from analyses.questions import Given, Question, command_line, drawing, publish, study_of
+from analyses.figures import drawing
+from analyses.outcomes import Prediction, judge
+from analyses.questions import Given, Question, command_line, publish, study_of
 from sft_probe.errors import SpecError
 from sft_probe.report.charts import Panel
 
@@ -44,7 +45,7 @@ def test_a_page_has_outcome_numbers_command_and_figure(tmp_path: Path) -> None:
     page = publish(
         ASKED,
         given,
-        [judge_above(said, (1.0, 1.1, 1.2), what="rise")],
+        [judge(said, (1.0, 1.1, 1.2), what="rise")],
         {},
         figures={"rise": drawing("rise", "It rises", "nats, three seeds", [panel])},
     )
