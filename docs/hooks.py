@@ -1,4 +1,4 @@
-"""What the site shows beside `docs/`: pages of the repository that it links to, and the help of commands.
+"""What the site shows beside `docs/`: pages of the repository it links to, notebooks, the help of commands.
 
 Links are written as they work in the repository. On the site they lead to the page that stands for the file;
 where there is none, their words stay.
@@ -28,15 +28,19 @@ SHOWN = (
     "sft_probe/world/base/README.md",
 )
 LINK = re.compile(r"(!?)\[((?:[^\]\\]|\\.)*)\]\(([^)\s#]+)(#[^)\s]*)?\)")
+PANDAS = re.compile(r'<style scoped>.*?</style>\n|(?<=<table) border="1" class="dataframe"', re.DOTALL)
 COMMANDS = "reference/commands.md"
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages of the repository and the page of commands."""
+    """Add the pages of the repository, the notebooks with their pictures, and the page of commands."""
     for pattern in SHOWN:
         for path in sorted(ROOT.glob(pattern)):
             name = path.relative_to(ROOT).as_posix()
             files.append(File.generated(config, name, abs_src_path=str(path)))
+    for path in sorted(ROOT.glob("notebooks/*.ipynb")):
+        for name, content in _notebook_page(path):
+            files.append(File.generated(config, f"notebooks/{name}", content=content))
     files.append(File.generated(config, COMMANDS, content=_commands_page()))
     return files
 
@@ -63,7 +67,18 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 def _on_site(path: Path) -> str:
     """Where a file of the repository stands on the site."""
     page = path / "README.md" if path.is_dir() else path
+    page = page.with_suffix(".md") if page.suffix == ".ipynb" else page
     return os.path.relpath(page, ROOT).replace(os.sep, "/").removeprefix("docs/")
+
+
+def _notebook_page(path: Path) -> Iterator[tuple[str, str | bytes]]:
+    """A notebook with its kept outputs as Markdown, and its pictures beside it."""
+    from nbconvert import MarkdownExporter
+
+    pictures = {"output_files_dir": path.stem}
+    text, made = MarkdownExporter().from_filename(str(path), resources=pictures)
+    yield f"{path.stem}.md", PANDAS.sub("", text)  # its tables look like others
+    yield from made["outputs"].items()
 
 
 def _commands_page() -> str:
