@@ -112,3 +112,14 @@ def test_it_can_be_printed(report: ReportPaths, opened: Callable[..., Opened]) -
     content = opened(report.html.as_uri()).page.pdf()
     assert content.startswith(b"%PDF")
     assert len(re.findall(rb"/Type\s*/Page\b", content)) > 5
+
+
+def test_paper_shows_every_column(pages: dict[str, Path], opened: Callable[..., Opened]) -> None:
+    page = opened(pages["report"].as_uri(), viewport={"width": 703, "height": 1017}).page  # A4 in its margins
+    page.emulate_media(media="print")
+    widths = page.locator("table").evaluate_all(
+        "(all) => all.map((table) => table.getBoundingClientRect().right)"
+    )
+    assert len(widths) > 5
+    assert 300 < max(widths) <= 703
+    assert page.locator("details.numbers table").first.is_visible()
