@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from analyses.figures import drawing
-from analyses.format_first.rules import LEVEL, judged, time_to
+from analyses.format_first.rules import LEVEL, curves, judged, time_to
 from analyses.questions import Question, answer
 
 if TYPE_CHECKING:
@@ -24,13 +24,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return answer(QUESTION, judged, {"order": order}, argv=argv)
 
 
-def order(found: dict[str, pd.DataFrame], seeds: str) -> str:
+def order(rows: pd.DataFrame, seeds: str) -> str:
     """The curves of all seeds, one panel for each thing learned, with the mean of their times."""
     from sft_probe.report.charts import Panel
 
     panels = [
         Panel(title=name, draw=_drawn(curve), alt=f"{name} over the steps, one line for each seed")
-        for name, curve in found.items()
+        for name, curve in curves(rows).items()
     ]
     return drawing(
         "order", "What was learned when", f"share of the change made, {seeds}; line: 90 % of it", panels
