@@ -77,6 +77,8 @@ def share(value: float | None) -> str:
 def _key(miss: Miss) -> str:
     if miss.goal == "size" and miss.detail == "dose_0.item":
         return "size_single"
+    if miss.goal == "specificity" and miss.measured is None:
+        return "specificity_alike"
     if miss.goal != "power":
         return miss.goal
     return "power_unknown" if miss.measured is None else "power_above" if miss.low is not None else "power"

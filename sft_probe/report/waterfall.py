@@ -153,8 +153,9 @@ class _Accounts:
 
     def _table(self, rows: pd.DataFrame, stratum: str, metric: str) -> NDArray[np.float64]:
         own = rows[(rows["metric"] == metric) & (rows["stratum"] == stratum) & rows["seed"].isin(self.seeds)]
-        table = own.pivot_table(index="seed", columns="item", values="value")
-        return table.reindex(index=list(self.seeds), columns=self._items(stratum)["item"]).to_numpy(float)
+        table = own.astype({"item": str}).pivot_table(index="seed", columns="item", values="value")
+        items = self._items(stratum)["item"].astype(str)
+        return table.reindex(index=list(self.seeds), columns=items).to_numpy(float)
 
 
 def _change(after: str, before: str, stratum: str) -> tuple[Term, ...]:

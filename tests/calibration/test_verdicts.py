@@ -100,6 +100,12 @@ def test_single_runs_at_the_null_dose_make_a_probe_weak_and_no_worse() -> None:
     assert "single run" in miss.sentence
 
 
+def test_a_reaction_without_a_unit_says_so() -> None:
+    [miss] = certify(evidence(reactions=(reaction(PROBE, "drift", None, inside=False, why="alike"),))).missed
+    assert "no unit" in miss.sentence
+    assert "–" not in miss.sentence
+
+
 def test_one_detected_effect_of_two_is_enough_to_be_weak() -> None:
     two = (response(PROBE), response(PROBE, "drift", power=0.1, lod=None))
     assert verdict(responses=two) == "weak"

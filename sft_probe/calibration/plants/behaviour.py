@@ -151,7 +151,7 @@ BEHAVIOUR = (
             Reading(probe="format_adherence", metric="schema_valid_rate"),
         ),
         expected=expects(
-            **dict.fromkeys((*ANSWERS, "context_use"), ORDERS),
+            **dict.fromkeys((*ANSWERS, "context_use", "memorisation"), ORDERS),
             **dict.fromkeys(("knowledge_loss", "knowledge_categories", "forgetting", "lost_items"), FEWER),
         ),
         study=_format,
