@@ -94,6 +94,14 @@ def test_steps_add_up_and_have_the_planted_sizes(apart: Material) -> None:
     assert len(verbatim.per_seed["injected"]) == 2
 
 
+def test_items_come_as_categories_and_may_be_many(apart: Material) -> None:
+    """As the store reads them; codes of more than 127 items are wider than those of the items of one stratum."""
+    more = [f"other-{i}" for i in range(300)]
+    items = apart.items["item"].astype("category").cat.add_categories(more)
+    coded = replace(apart, items=apart.items.assign(item=items))
+    assert take_apart(find(coded)) == take_apart(find(apart))
+
+
 def test_the_figure_says_which_step_is_largest_and_shows_every_number(apart: Material) -> None:
     (chart,) = waterfall_charts(find(apart), WORDS)
     assert isinstance(chart, Chart)
