@@ -103,7 +103,7 @@ def test_single_runs_at_the_null_dose_make_a_probe_weak_and_no_worse() -> None:
 def test_a_reaction_without_a_unit_says_so() -> None:
     [miss] = certify(evidence(reactions=(reaction(PROBE, "drift", None, inside=False, why="alike"),))).missed
     assert "no unit" in miss.sentence
-    assert "–" not in miss.sentence
+    assert "null standard deviations" not in miss.sentence
 
 
 def test_one_detected_effect_of_two_is_enough_to_be_weak() -> None:

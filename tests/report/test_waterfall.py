@@ -95,7 +95,7 @@ def test_steps_add_up_and_have_the_planted_sizes(apart: Material) -> None:
 
 
 def test_items_come_as_categories_and_may_be_many(apart: Material) -> None:
-    """As the store reads them; codes of more than 127 items are wider than those of the items of one stratum."""
+    """As the store reads them; codes of more than 127 items are wider than those of one stratum."""
     more = [f"other-{i}" for i in range(300)]
     items = apart.items["item"].astype("category").cat.add_categories(more)
     coded = replace(apart, items=apart.items.assign(item=items))
