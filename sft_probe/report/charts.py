@@ -36,6 +36,7 @@ INK, QUIET, FAINT, BAND = "#1f2328", "#59636e", "#d1d5da", "#e8ebee"
 SIZE, PIXELS = (3.6, 2.5), 112  # inches of one panel, and how wide an inch is on the page
 
 LETTERS = 10  # of a title per inch of a panel
+TICKS_APART = 1.6  # times the step before, for both numbers of a logarithmic axis to have room
 FONT = Path(__file__).parent / "fonts" / "chinese.ttf"
 CHINESE = "sft_probe Chinese"  # its name; it has what the word catalogues say, and no more
 INSTALLED = (
@@ -246,7 +247,7 @@ def null_line(axes: Axes, value: float, *, vertical: bool = False, width: float 
 
 
 def step_axis(axes: Axes, steps: Sequence[int], label: str) -> None:
-    """A logarithmic axis that has room for step 0, with a tick at each look."""
+    """A logarithmic axis that has room for step 0, with a tick at each look whose number has room."""
     from matplotlib.ticker import FixedLocator, NullLocator
 
     ordered = sorted(set(steps))
@@ -255,9 +256,18 @@ def step_axis(axes: Axes, steps: Sequence[int], label: str) -> None:
     if len(ordered) > 8:  # every step, as in a training log: powers of ten and the last
         tens = [10**power for power in range(7) if 2.5 * 10**power < ordered[-1]]
         ordered = [*(step for step in ordered[:1] if step == 0), *tens, ordered[-1]]
-    axes.xaxis.set_major_locator(FixedLocator(ordered))
+    axes.xaxis.set_major_locator(FixedLocator(_with_room(ordered)))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.set_xlabel(label)
+
+
+def _with_room(ordered: Sequence[int]) -> list[int]:
+    """The last of some rising steps, and those before that are not too near to the next one kept."""
+    kept = list(ordered[-1:])
+    for step in reversed(ordered[:-1]):
+        if step * TICKS_APART <= kept[0]:
+            kept.insert(0, step)
+    return kept
 
 
 def in_percent(axes: Axes, *, vertical: bool) -> None:

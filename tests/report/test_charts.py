@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from sft_probe.report.charts import COLOURS, Chart, Panel, svg
+from sft_probe.report.charts import COLOURS, Chart, Panel, step_axis, svg
 from sft_probe.report.charts import draw as draw_chart
 from sft_probe.report.figures_cost import cost
 from sft_probe.report.findings import Findings
@@ -67,3 +67,11 @@ def test_a_picture_is_a_png_of_the_same_chart(found: Findings) -> None:
     assert content.startswith(b"\x89PNG")
     width = int.from_bytes(content[16:20])
     assert width == round(150 * max(chart.panels[0].size[0], NARROWEST))
+
+
+def test_ticks_of_looks_that_are_near_leave_room_for_each_other() -> None:
+    from matplotlib.figure import Figure
+
+    axes = Figure().subplots()
+    step_axis(axes, (0, 15, 30, 45, 60, 90, 120, 240), "step")
+    assert list(axes.get_xticks()) == [0, 15, 30, 60, 120, 240]
